@@ -1,0 +1,47 @@
+package roster
+
+import (
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// An Operation is what an event records.
+type Operation string
+
+// The operations on a resource.
+const (
+	OpCreate  Operation = "create"
+	OpReplace Operation = "replace"
+	OpPatch   Operation = "patch"
+	OpDelete  Operation = "delete"
+	OpRestore Operation = "restore"
+)
+
+// An Event is the record of one change, committed with it.
+type Event struct {
+	// Seq orders the events of a directory. It grows, with gaps, and the
+	// events of one resource are in the order of their versions.
+	Seq          int64     `json:"seq"`
+	ID           string    `json:"id"`
+	Directory    string    `json:"directory"`
+	ResourceType string    `json:"resourceType"`
+	Resource     string    `json:"resource"` // the id of the user or group
+	Version      int64     `json:"version"`  // the version that the change made
+	Operation    Operation `json:"operation"`
+	Key          string    `json:"key,omitempty"`     // the id of the key that asked for it
+	Request      string    `json:"request,omitempty"` // the id of the request
+	At           time.Time `json:"at"`                // UTC, microseconds: lastModified of the version
+	// Changes are the attributes that changed, in the order of the schema: of a
+	// create all that were set, of a delete all that there were.
+	Changes []Change `json:"changes,omitempty"`
+	// Purged says that the values were erased on request.
+	Purged bool `json:"purged,omitempty"`
+}
+
+// A Change is one attribute before and after. A side that has no value is nil.
+type Change struct {
+	Attribute string         `json:"attribute"` // name, or URN:name in an extension
+	Before    jsontext.Value `json:"before,omitempty"`
+	After     jsontext.Value `json:"after,omitempty"`
+}

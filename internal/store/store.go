@@ -1,0 +1,223 @@
+// Package store is the contract of persistence: what the rules of package
+// directory may ask of a database, and what they are promised.
+//
+// A resource is kept as the canonical JSON document that package scim wrote,
+// with its version beside it. Two indexes go with it: terms, by which it is
+// found, and claims, by which it is unique. The store compares neither text nor
+// values by itself: what it is given is folded already.
+//
+// The one implementation is package sqlstore; package storetest is this
+// contract as tests.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/roster-scim/roster"
+)
+
+// The errors of a Store, to be asked for with errors.Is. Anything else is a
+// failure of the database.
+var (
+	ErrNotFound = errors.New("not found")
+	ErrExists   = errors.New("exists already")
+	ErrStale    = errors.New("changed in between")
+)
+
+// A Record is one resource as it is stored.
+type Record struct {
+	Directory string
+	Type      string // the resource type's name: "User"
+	ID        string
+	Version   int64     // from 1, up by exactly one with each change
+	Created   time.Time // UTC, microseconds
+	Modified  time.Time // UTC, microseconds
+	// Doc is the canonical JSON object of the attributes that have a value. It
+	// has no id, no meta and nothing that is computed when it is read.
+	Doc []byte
+}
+
+// A Term is one value of one attribute, folded where the attribute ignores
+// case; Value is at most 1,000 bytes and has no U+0000.
+type Term struct {
+	Attribute string
+	Value     string
+}
+
+// Keys are the terms and claims of a resource, or what a change adds to or
+// takes from them. They are sets: no term stands twice in one.
+type Keys struct {
+	Terms  []Term
+	Claims []Term
+}
+
+// A ConflictError says who holds a claim. It is an ErrExists.
+type ConflictError struct {
+	Claim  Term
+	Holder string // the id of the resource that has it
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("%s is held by %s", e.Claim.Attribute, e.Holder)
+}
+
+// Is makes errors.Is(err, ErrExists) true.
+func (e *ConflictError) Is(target error) bool { return target == ErrExists }
+
+// A Query selects resources of one type in one directory. Their order is that
+// of their ids, byte by byte.
+type Query struct {
+	Directory, Type string
+	Term            *Term  // only those that have this term; nil: all
+	After           string // only those whose id is greater; empty: from the first
+	Offset          int    // how many to pass over, >= 0
+	Limit           int    // how many at the most, >= 1
+}
+
+// A Trashed is a deleted resource that can still be restored.
+type Trashed struct {
+	Record
+	Deleted time.Time // UTC, microseconds
+	Key     string    // the id of the key that deleted it
+}
+
+// An Answer is what was answered to a request that carried an Idempotency-Key.
+type Answer struct {
+	Hash    [32]byte  // of the request: method, target and body
+	Body    []byte    // opaque to the store
+	Created time.Time // UTC
+}
+
+// A Reader reads. Each call sees what was committed when it began (inside
+// Update also what the function has done so far). What it returns belongs to
+// the caller.
+type Reader interface {
+	// Get returns a resource, or ErrNotFound. Inside Update it also locks the
+	// resource until the transaction ends.
+	Get(directory, typ, id string) (*Record, error)
+	// List calls fn for each resource of q, in order, until fn returns an
+	// error, which List then returns. fn must not use the Reader.
+	List(q Query, fn func(*Record) error) error
+	// Count returns how many resources q selects, whatever its After, Offset
+	// and Limit. Without a Term it reads a counter.
+	Count(q Query) (int64, error)
+
+	// GetDirectory returns a directory, or ErrNotFound.
+	GetDirectory(id string) (*roster.Directory, error)
+	// ListDirectories returns the directories in the order of their creation.
+	ListDirectories() ([]*roster.Directory, error)
+
+	// GetKey returns the key with that digest, live or not, or ErrNotFound.
+	GetKey(digest [32]byte) (*roster.Key, error)
+	// ListKeys returns the keys of a directory, or of the operators for "", in
+	// the order of their creation, revoked ones too.
+	ListKeys(directory string) ([]*roster.Key, error)
+
+	// GetTrash returns a deleted resource, or ErrNotFound.
+	GetTrash(directory, typ, id string) (*Trashed, error)
+	// ListTrash returns up to limit deleted resources of a directory whose id
+	// is greater than after, in the order of their ids.
+	ListTrash(directory, after string, limit int) ([]*Trashed, error)
+
+	// History returns up to limit events of one resource with a version
+	// greater than after, in the order of their versions.
+	History(directory, resource string, after int64, limit int) ([]*roster.Event, error)
+
+	// GetSetting returns what PutSetting kept, or ErrNotFound.
+	GetSetting(name string) ([]byte, error)
+}
+
+// A Tx changes. What its methods are given belongs to the store from then on.
+type Tx interface {
+	Reader
+
+	// Create adds r with its keys. It returns ErrExists when the id is taken
+	// and a *ConflictError when a claim is; then the function must return an
+	// error, which undoes all of it.
+	Create(r *Record, keys Keys) error
+	// Replace stores r in the place of the version r.Version-1, takes the keys
+	// in drop and then adds those in add. ErrStale says that this is not the
+	// stored version (or that there is none); a *ConflictError is as in Create.
+	Replace(r *Record, drop, add Keys) error
+	// AddKeys gives a resource keys that it lacks, after ClearKeys; a
+	// *ConflictError is as in Create.
+	AddKeys(directory, typ, id string, keys Keys) error
+	// Delete moves the version t.Version-1 of a resource to the trash as t and
+	// takes the keys in drop, which are all it has. ErrStale is as in Replace.
+	Delete(t *Trashed, drop Keys) error
+	// DropTrash removes a deleted resource for good, or returns ErrNotFound.
+	DropTrash(directory, typ, id string) error
+	// Append writes an event; the store gives it its Seq.
+	Append(e *roster.Event) error
+	// PurgeEvents erases the values (before and after) of every event of one
+	// resource and marks the events as purged. It returns how many.
+	PurgeEvents(directory, resource string) (int64, error)
+
+	// CreateDirectory adds d; ErrExists when the id is taken, or the default
+	// is and d.Default is set.
+	CreateDirectory(d *roster.Directory) error
+	// ReplaceDirectory stores d in the place of the version d.Version-1, or
+	// returns ErrStale.
+	ReplaceDirectory(d *roster.Directory) error
+	// DeleteDirectory makes a directory and its keys vanish at once, or returns
+	// ErrNotFound. Prune then erases what it held.
+	DeleteDirectory(id string) error
+
+	// CreateKey adds k; ErrExists when the id or the digest is taken.
+	CreateKey(k *roster.Key) error
+	// ReplaceKey stores k, whose id and digest stay as they are, or returns
+	// ErrNotFound.
+	ReplaceKey(k *roster.Key) error
+
+	// Reserve begins a request that carries the Idempotency-Key name, of the
+	// API key keyID. The first to reserve gets nil and, with Keep, leaves its
+	// answer; any other waits until that one's transaction has ended and gets
+	// the answer (or, when that one was undone, is itself the first).
+	Reserve(directory, keyID, name string, hash [32]byte, now time.Time) (*Answer, error)
+	// Keep stores the answer of a request that was reserved in this Tx.
+	Keep(directory, keyID, name string, body []byte) error
+
+	// PutSetting keeps a value under a name; an earlier one is replaced.
+	PutSetting(name string, value []byte) error
+}
+
+// A Store is a transactional database of directories.
+type Store interface {
+	// View calls fn with a Reader on one connection. It is no transaction: two
+	// reads may see two moments.
+	View(ctx context.Context, fn func(Reader) error) error
+	// Update calls fn in a transaction (READ COMMITTED or stronger) and commits
+	// when fn returns nil: then, and only then, what it did is durable. fn may
+	// be called more than once, so it must have no effect outside the Tx and
+	// must assign its results afresh; it must be quick, and must not wait for
+	// anything but the Tx. An error of fn undoes the transaction and is
+	// returned as it is. When ctx ends before fn is called, Update returns its
+	// error and nothing is done.
+	Update(ctx context.Context, fn func(Tx) error) error
+	// Events returns up to limit events of a directory with a Seq greater than
+	// after, in order and without gaps: an event with a lower Seq than one that
+	// was returned is never seen later.
+	Events(ctx context.Context, directory string, after int64, limit int) ([]*roster.Event, error)
+	// ClearKeys takes the terms and claims of every resource of a directory, in
+	// small batches. It is for a store that nothing else uses yet: the caller
+	// adds the keys again, folded in another way.
+	ClearKeys(ctx context.Context, directory string) error
+	// Touch records when keys were last used. It is no part of a Tx, and may be
+	// lost in a crash.
+	Touch(ctx context.Context, used map[string]time.Time) error
+	// Prune erases, in small batches until there is no more or ctx ends, what
+	// deleted directories held, idempotent answers made before answers, events
+	// before events and trash before trash. It returns how many rows went.
+	Prune(ctx context.Context, answers, events, trash time.Time) (int64, error)
+	// Backup writes a consistent copy of an embedded database to a new file
+	// while the store is in use; other databases have tools of their own and
+	// return an error that names them.
+	Backup(ctx context.Context, path string) error
+	// Ping says whether the database answers.
+	Ping(ctx context.Context) error
+	// Close waits for what is under way and closes the database.
+	Close() error
+}

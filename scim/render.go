@@ -1,0 +1,179 @@
+package scim
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+)
+
+// A Meta is what an answer adds to the document of a resource.
+type Meta struct {
+	ID       string
+	Version  int64
+	Created  time.Time // sent in UTC with microseconds
+	Modified time.Time
+	Location string // the URL of the resource
+	// Links is the JSON array of the attribute that is kept as memberships: the
+	// groups of a user, the members of a group. Empty: there are none.
+	Links []byte
+}
+
+// Render appends the answer that shows a stored document (RFC 7643 section 3)
+// through p to dst.
+func (t *Type) Render(dst, doc []byte, m *Meta, p *Projection) ([]byte, error) {
+	if p == nil {
+		return t.renderAll(dst, doc, m), nil
+	}
+	r, err := t.Decode(doc)
+	if err != nil {
+		return dst, err
+	}
+	links, err := t.links(m)
+	if err != nil {
+		return dst, err
+	}
+	dst = append(dst, '{')
+	dst = t.appendSchemas(dst, doc)
+	dst = append(dst, `,"id":`...)
+	dst = appendString(dst, m.ID)
+	mark := len(dst)
+	dst = append(dst, ',')
+	dst = appendMembers(dst, append(r.members, links...), p)
+	if len(dst) == mark+1 {
+		dst = dst[:mark]
+	}
+	if meta := t.root.Sub("meta"); p.show[meta.ord] {
+		mark := len(dst)
+		dst = t.appendMeta(append(dst, ','), m, p)
+		if bytes.HasSuffix(dst, []byte("{}")) {
+			dst = dst[:mark]
+		}
+	}
+	return append(dst, '}'), nil
+}
+
+// renderAll needs not read the document, which holds just what is shown.
+func (t *Type) renderAll(dst, doc []byte, m *Meta) []byte {
+	dst = append(dst, '{')
+	dst = t.appendSchemas(dst, doc)
+	dst = append(dst, `,"id":`...)
+	dst = appendString(dst, m.ID)
+	if len(doc) > len("{}") {
+		dst = append(dst, ',')
+		dst = append(dst, doc[1:len(doc)-1]...)
+	}
+	if len(m.Links) > 0 || t.showsNoLinks() {
+		dst = append(dst, ',', '"')
+		dst = append(dst, t.linked.Name...)
+		dst = append(dst, '"', ':')
+		if len(m.Links) > 0 {
+			dst = append(dst, m.Links...)
+		} else {
+			dst = append(dst, "[]"...)
+		}
+	}
+	dst = t.appendMeta(append(dst, ','), m, nil)
+	return append(dst, '}')
+}
+
+// showsNoLinks: Atlassian shows "groups": [] (atlassian.md A5).
+func (t *Type) showsNoLinks() bool {
+	return t.Rules.ObservedShape && t.linked != nil && t.Schema == UserURN
+}
+
+func (t *Type) links(m *Meta) ([]Member, error) {
+	if t.linked == nil || len(m.Links) == 0 && !t.showsNoLinks() {
+		return nil, nil
+	}
+	if len(m.Links) == 0 {
+		return []Member{{t.linked, Value{kind: List}}}, nil
+	}
+	p := parsers.Get().(*parser)
+	defer p.release()
+	p.reset(t, m.Links)
+	p.stored = true
+	v, err := p.value(t.linked)
+	return []Member{{t.linked, v}}, err
+}
+
+// appendSchemas appends the schemas that the document has attributes of. The
+// name of an extension can stand in a document as a name only: in a text its
+// quotes would be escaped.
+func (t *Type) appendSchemas(dst, doc []byte) []byte {
+	dst = append(dst, `"schemas":[`...)
+	if t.Rules.ObservedShape {
+		for i, urn := range t.urns {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = appendString(dst, urn)
+		}
+		return append(dst, ']')
+	}
+	dst = appendString(dst, t.Schema)
+	for _, e := range t.Extensions {
+		if bytes.Contains(doc, []byte(`"`+e.Schema+`":{`)) {
+			dst = append(dst, ',')
+			dst = appendString(dst, e.Schema)
+		}
+	}
+	return append(dst, ']')
+}
+
+func (t *Type) appendMeta(dst []byte, m *Meta, p *Projection) []byte {
+	dst = append(dst, `"meta":{`...)
+	mark := len(dst)
+	field := func(name string) bool {
+		if p != nil && !p.show[t.root.Sub("meta").Sub(name).ord] {
+			return false
+		}
+		if len(dst) > mark {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, '"')
+		dst = append(dst, name...)
+		dst = append(dst, '"', ':')
+		return true
+	}
+	if field("resourceType") {
+		dst = appendString(dst, t.Name)
+	}
+	if field("created") {
+		dst = appendTime(dst, m.Created)
+	}
+	if field("lastModified") {
+		dst = appendTime(dst, m.Modified)
+	}
+	if field("location") {
+		dst = appendString(dst, m.Location)
+	}
+	if t.Rules.MetaVersion && field("version") {
+		dst = append(dst, `"W/\"`...)
+		dst = strconv.AppendInt(dst, m.Version, 10)
+		dst = append(dst, `\""`...)
+	}
+	return append(dst, '}')
+}
+
+// appendTime appends a dateTime as Atlassian writes it: UTC, up to six digits
+// of a second, zeros at the end cut.
+func appendTime(dst []byte, t time.Time) []byte {
+	dst = append(dst, '"')
+	dst = t.UTC().AppendFormat(dst, "2006-01-02T15:04:05.999999Z07:00")
+	return append(dst, '"')
+}
+
+// AppendList appends a ListResponse (RFC 7644 section 3.4.2) to dst: n
+// resources, already rendered and joined by commas, that begin at the 1-based
+// index start of total.
+func AppendList(dst []byte, total int64, start, n int, resources []byte) []byte {
+	dst = append(dst, `{"schemas":["`+ListResponseURN+`"],"totalResults":`...)
+	dst = strconv.AppendInt(dst, total, 10)
+	dst = append(dst, `,"startIndex":`...)
+	dst = strconv.AppendInt(dst, int64(start), 10)
+	dst = append(dst, `,"itemsPerPage":`...)
+	dst = strconv.AppendInt(dst, int64(n), 10)
+	dst = append(dst, `,"Resources":[`...)
+	dst = append(dst, resources...)
+	return append(dst, "]}"...)
+}

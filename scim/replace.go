@@ -1,0 +1,277 @@
+package scim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Create returns the resource that a POST of body makes (RFC 7644 section 3.3),
+// or an *Error. Attributes that the service assigns are not in it: Set adds
+// them.
+func Create(body *Resource) (*Resource, error) {
+	t := body.typ
+	next := &Resource{typ: t, members: settle(body.members)}
+	if t.active != nil && next.value(t.active).kind == Absent {
+		next.set(t.active, BoolValue(true))
+	}
+	for _, top := range t.views {
+		sent := body.value(top)
+		if sent.unset() {
+			sent = body.value(top.view)
+		}
+		next.setViews(top, sent)
+	}
+	return next, next.check()
+}
+
+// Replace returns the resource that a PUT of body makes of current (RFC 7644
+// section 3.5.1), or an *Error: attribute by attribute, the body's value takes
+// the place of the old one and what the body leaves out is cleared. Beyond that:
+//
+//   - readOnly attributes keep their value whatever was sent;
+//   - an immutable attribute keeps its value, and another value is 400
+//     mutability;
+//   - active and externalId that were left out follow the rule set;
+//   - the two views of one value are brought together, see setViews; ignored
+//     names the views whose value lost.
+//
+// When nothing changes, next equals current.
+func Replace(current, body *Resource) (next *Resource, ignored []string, err error) {
+	t := body.typ
+	members, err := replaceMembers(t.root, current.members, body.members)
+	if err != nil {
+		return nil, nil, err
+	}
+	next = &Resource{typ: t, members: settle(members)}
+	if t.active != nil && next.value(t.active).kind == Absent {
+		if t.Rules.KeepOmittedActive {
+			next.set(t.active, current.value(t.active))
+		} else {
+			next.set(t.active, BoolValue(true))
+		}
+	}
+	if ext := t.root.Sub("externalId"); t.Rules.KeepOmittedExternalID && body.value(ext).kind == Absent {
+		next.set(ext, current.value(ext))
+	}
+	for _, top := range t.views {
+		old, a, b := current.value(top), body.value(top), body.value(top.view)
+		sent := a
+		switch {
+		case a.kind == Absent:
+			sent = b
+		case b.kind == Absent:
+		case a.text == old.text: // the view that the client edited is the other one
+			sent = b
+		case b.text != old.text && a.text != b.text:
+			ignored = append(ignored, top.view.Path)
+		}
+		next.setViews(top, sent)
+	}
+	return next, ignored, next.check()
+}
+
+// replaceMembers makes the members of one level: those at the top, or those of
+// an extension, whose attributes are replaced one by one like those at the top.
+func replaceMembers(scope *Attr, current, body []Member) ([]Member, error) {
+	var members []Member
+	for _, a := range scope.subs {
+		old, sent := find(current, a), find(body, a)
+		switch {
+		case a.Extension:
+			below, err := replaceMembers(a, old.members, sent.members)
+			if err != nil {
+				return nil, err
+			}
+			sent = Value{kind: Object, members: below}
+		case a.Mutability == ReadOnly:
+			sent = old
+		case a.Mutability == Immutable && !old.unset():
+			if !sent.unset() && !sent.Equal(old) {
+				return nil, Errorf(400, Mutability, "%s is immutable: it stays as it is, send the same value or leave it out", a.Path)
+			}
+			sent = old
+		}
+		if sent.kind != Absent {
+			members = append(members, Member{a, sent})
+		}
+	}
+	return members, nil
+}
+
+// settle returns members without those that have no value: null, [] and {} are
+// one state (RFC 7643 section 2.5).
+func settle(members []Member) []Member {
+	out := make([]Member, 0, len(members)+1)
+	for _, m := range members {
+		if m.Attr.Extension {
+			m.Value = Value{kind: Object, members: settle(m.Value.members)}
+		}
+		if !m.Value.unset() {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// Set returns r with the attribute at path, at the top or in an extension, set
+// to v. It is how the service assigns readOnly attributes; a path that the type
+// does not have is passed over.
+func (r *Resource) Set(path string, v Value) *Resource {
+	a := r.typ.Attr(path)
+	if a == nil {
+		return r
+	}
+	next := &Resource{typ: r.typ, members: slices.Clone(r.members)}
+	next.set(a, v)
+	return next
+}
+
+// set changes r in place, which nobody else may have seen yet.
+func (r *Resource) set(a *Attr, v Value) {
+	if a.parent == r.typ.root {
+		r.members = put(r.members, a, v)
+		return
+	}
+	outer := find(r.members, a.parent)
+	below := put(slices.Clone(outer.members), a, v)
+	r.members = put(r.members, a.parent, Value{kind: Object, members: below})
+}
+
+// put sets a to v among members; an unset v takes it out.
+func put(members []Member, a *Attr, v Value) []Member {
+	i, found := slices.BinarySearchFunc(members, a.ord, func(m Member, ord int) int { return m.Attr.ord - ord })
+	switch {
+	case found && v.unset():
+		return slices.Delete(members, i, i+1)
+	case found:
+		members[i].Value = v
+	case !v.unset():
+		return slices.Insert(members, i, Member{a, v})
+	}
+	return members
+}
+
+// setViews stores one value under both of its names.
+func (r *Resource) setViews(top *Attr, v Value) {
+	r.set(top, v)
+	r.set(top.view, v)
+}
+
+// check enforces what holds of every stored resource.
+func (r *Resource) check() error {
+	rules := &r.typ.Rules
+	if err := checkRequired(r.typ.root, r.members); err != nil {
+		return err
+	}
+	if name := r.Get("userName"); name.kind == String && strings.TrimSpace(name.text) == "" {
+		return Errorf(400, InvalidValue, "userName is blank")
+	}
+	for i := range r.members {
+		m := &r.members[i]
+		if primary := m.Attr.Sub("primary"); primary != nil && m.Attr.MultiValued {
+			if n := count(m.Value.items, primary); n > 1 {
+				return Errorf(400, InvalidValue, "%s has %d primary values: mark one at the most (RFC 7643 section 2.4)", m.Attr.Path, n)
+			}
+		}
+	}
+	if r.typ.Schema != UserURN || !rules.RequireEmails && !rules.RequirePrimaryEmail {
+		return nil
+	}
+	emails := r.Get("emails")
+	if rules.RequireEmails && len(emails.items) == 0 {
+		return Errorf(400, InvalidValue, "emails is required: send at least one, one of them with \"primary\": true")
+	}
+	for i, e := range emails.items {
+		if strings.TrimSpace(e.Sub("value").text) == "" {
+			return Errorf(400, InvalidValue, "emails[%d] has no value", i)
+		}
+	}
+	if primary := r.typ.Attr("emails.primary"); rules.RequirePrimaryEmail && len(emails.items) > 0 && count(emails.items, primary) == 0 {
+		return Errorf(400, InvalidValue, "no e-mail is primary: mark one of emails with \"primary\": true")
+	}
+	return nil
+}
+
+func count(items []Value, primary *Attr) (n int) {
+	for _, it := range items {
+		if find(it.members, primary).Bool() {
+			n++
+		}
+	}
+	return n
+}
+
+// checkRequired demands the required attributes of a level and, of each complex
+// value that is there, its required sub-attributes (RFC 7643 section 2.2).
+func checkRequired(scope *Attr, members []Member) error {
+	for _, a := range scope.subs {
+		v := find(members, a)
+		if v.unset() {
+			if a.Required && a.Mutability != ReadOnly && !a.linked {
+				return Errorf(400, InvalidValue, "%s is required", a.Path)
+			}
+			continue
+		}
+		if a.Type != TypeComplex {
+			continue
+		}
+		for _, o := range objects(v) {
+			if err := checkRequired(a, o.members); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// objects returns the one object that v is, or those that it lists.
+func objects(v Value) []Value {
+	if v.kind == List {
+		return v.items
+	}
+	return []Value{v}
+}
+
+// A Difference is one attribute that has another value in one resource than in
+// the other: at the top, or of an extension. An absent side has no value.
+type Difference struct {
+	Attr          *Attr
+	Before, After Value
+}
+
+// Diff returns the differences from before to after in canonical order; either
+// may be nil, which has no attribute. Of two views of one value it names the one
+// at the top.
+func Diff(before, after *Resource) []Difference {
+	var out []Difference
+	var walk func(scope *Attr, before, after []Member)
+	walk = func(scope *Attr, before, after []Member) {
+		for _, a := range scope.subs {
+			b, c := find(before, a), find(after, a)
+			switch {
+			case a.Extension:
+				walk(a, b.members, c.members)
+			case a.view != nil && scope.Extension:
+			case !b.Equal(c):
+				out = append(out, Difference{a, b, c})
+			}
+		}
+	}
+	var root *Attr
+	var old, cur []Member
+	if before != nil {
+		root, old = before.typ.root, before.members
+	}
+	if after != nil {
+		root, cur = after.typ.root, after.members
+	}
+	if root != nil {
+		walk(root, old, cur)
+	}
+	return out
+}
+
+func (d Difference) String() string {
+	return fmt.Sprintf("%s: %s -> %s", d.Attr.Path, d.Before.AppendJSON(nil), d.After.AppendJSON(nil))
+}

@@ -1,0 +1,263 @@
+package scim
+
+import (
+	"fmt"
+	"strings"
+)
+
+// An Attr is one attribute of a Type: its definition and its place. An
+// extension of a type is an Attr too, complex, named by its URN.
+type Attr struct {
+	*Attribute
+	// Path is how the attribute is called from outside: "userName",
+	// "emails.value", "urn:…:User:department", "urn:…:User:manager.value".
+	Path string
+	// Extension says that the Attr stands for a whole extension.
+	Extension bool
+
+	ord    int // its place in Type.attrs: canonical order, a parent before its subs
+	parent *Attr
+	subs   []*Attr
+	names  map[string]*Attr // subs by name, as defined and folded
+	// view is the attribute that shows the same value: Atlassian's department
+	// and organization exist twice, at the top and in the enterprise extension.
+	view *Attr
+	// linked says that the value is kept as memberships, not in the document.
+	linked bool
+}
+
+// Sub returns the sub-attribute of that name, without regard to case, or nil.
+func (a *Attr) Sub(name string) *Attr {
+	if s, ok := a.names[name]; ok {
+		return s
+	}
+	return a.names[foldName(name)]
+}
+
+// never says that a value is checked and then forgotten: no answer may show it,
+// and nothing here compares with it (a password above all).
+func (a *Attr) never() bool { return a.Returned == ReturnedNever || a.Mutability == WriteOnly }
+
+// A Type is a resource type bound to its schemas and to a rule set: an
+// immutable table of attributes, safe for concurrent use.
+type Type struct {
+	ResourceType
+	Rules RuleSet
+
+	root   *Attr   // its subs are the attributes at the top
+	attrs  []*Attr // by ord
+	linked *Attr   // groups of a User, members of a Group; or nil
+	active *Attr
+	// urns are the schemas of an answer under ObservedShape.
+	urns []string
+	// plain says that a stored document can be sent as it is: nothing in it is
+	// returned on request only.
+	plain bool
+	views []*Attr // at the top, each with its view in an extension
+}
+
+// Attributes returns every attribute of the type in canonical order, each
+// before its sub-attributes.
+func (t *Type) Attributes() []*Attr { return t.attrs }
+
+// Compile binds rt to its schemas, which must all be in schemas, and to rules.
+func Compile(rt ResourceType, schemas []*Schema, rules RuleSet) (*Type, error) {
+	t := &Type{ResourceType: rt, Rules: rules, plain: true}
+	core, err := findSchema(schemas, rt.Schema)
+	if err != nil {
+		return nil, err
+	}
+	top := commonAttributes()
+	meta := top[3]
+	top = append(top[:3], core.Attributes...)
+	t.root = &Attr{Attribute: &Attribute{Type: TypeComplex, SubAttributes: append(top, meta)}, ord: -1}
+	for _, e := range rt.Extensions {
+		s, err := findSchema(schemas, e.Schema)
+		if err != nil {
+			return nil, err
+		}
+		t.root.SubAttributes = append(t.root.SubAttributes, &Attribute{
+			Name: s.ID, Type: TypeComplex, SubAttributes: s.Attributes, Description: s.Description,
+			Required: e.Required, Mutability: ReadWrite, Returned: ReturnedDefault, Uniqueness: UniqueNone,
+		})
+		t.urns = append(t.urns, s.ID)
+	}
+	// As Atlassian lists them: its own extension, the core, the enterprise one.
+	if i := len(t.urns) - 1; i >= 0 && rules.ObservedShape {
+		t.urns = append([]string{t.urns[i], rt.Schema}, t.urns[:i]...)
+	} else {
+		t.urns = append([]string{rt.Schema}, t.urns...)
+	}
+	if err := t.add(t.root, ""); err != nil {
+		return nil, fmt.Errorf("resource type %s: %w", rt.Name, err)
+	}
+	t.active = t.root.Sub("active")
+	switch rt.Schema {
+	case UserURN:
+		t.link("groups")
+	case GroupURN:
+		t.link("members")
+	}
+	if rules.Schemas == Atlassian {
+		t.pairViews()
+	}
+	return t, nil
+}
+
+func findSchema(schemas []*Schema, urn string) (*Schema, error) {
+	for _, s := range schemas {
+		if strings.EqualFold(s.ID, urn) {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("no schema %s", urn)
+}
+
+// add makes the Attrs below parent.
+func (t *Type) add(parent *Attr, prefix string) error {
+	parent.names = make(map[string]*Attr, 2*len(parent.SubAttributes))
+	for _, def := range parent.SubAttributes {
+		a := &Attr{Attribute: def, Path: prefix + def.Name, ord: len(t.attrs), parent: parent}
+		a.Extension = parent == t.root && strings.Contains(def.Name, ":")
+		if parent.names[foldName(def.Name)] != nil {
+			return fmt.Errorf("attribute %s is defined twice", a.Path)
+		}
+		parent.names[def.Name] = a
+		parent.names[foldName(def.Name)] = a
+		parent.subs = append(parent.subs, a)
+		t.attrs = append(t.attrs, a)
+		t.plain = t.plain && def.Returned != ReturnedRequest
+		if def.Type != TypeComplex {
+			continue
+		}
+		sep := "."
+		if a.Extension {
+			sep = ":"
+		}
+		if err := t.add(a, a.Path+sep); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Type) link(name string) {
+	if a := t.root.Sub(name); a != nil {
+		a.linked = true
+		t.linked = a
+	}
+}
+
+func (t *Type) pairViews() {
+	ext := t.root.Sub(EnterpriseUserURN)
+	if ext == nil {
+		return
+	}
+	for _, a := range t.root.subs {
+		if b := ext.Sub(a.Name); b != nil && b.Type == a.Type {
+			a.view, b.view = b, a
+			t.views = append(t.views, a)
+		}
+	}
+}
+
+// Attr returns the attribute that a client calls path: a name, a name and a
+// sub-attribute with a dot between them, either of them behind the URN of a
+// schema and a colon, or the URN of an extension; without regard to case (RFC
+// 7644 section 3.10). It returns nil when there is none.
+func (t *Type) Attr(path string) *Attr {
+	scope := t.root
+	if strings.Contains(path, ":") {
+		urn, rest := t.cutURN(path)
+		if urn == nil {
+			return nil
+		}
+		if rest == "" {
+			if urn == t.root {
+				return nil
+			}
+			return urn
+		}
+		scope, path = urn, rest
+	}
+	name, sub, dotted := strings.Cut(path, ".")
+	a := scope.Sub(name)
+	if a == nil || a.Extension || !dotted {
+		return a
+	}
+	return a.Sub(sub)
+}
+
+// cutURN splits a path that begins with the URN of one of the type's schemas.
+// An URN may itself hold dots and colons, so the schemas decide where it ends.
+func (t *Type) cutURN(path string) (scope *Attr, rest string) {
+	try := func(urn string, a *Attr) bool {
+		if len(path) < len(urn) || !strings.EqualFold(path[:len(urn)], urn) {
+			return false
+		}
+		switch rest = path[len(urn):]; {
+		case rest == "":
+		case rest[0] == ':' && len(rest) > 1:
+			rest = rest[1:]
+		default:
+			return false
+		}
+		scope = a
+		return true
+	}
+	if try(t.Schema, t.root) {
+		return scope, rest
+	}
+	for _, a := range t.root.subs {
+		if a.Extension && try(a.Name, a) {
+			return scope, rest
+		}
+	}
+	return nil, ""
+}
+
+// A Model is all that a directory serves: its rules, its schemas and its
+// resource types.
+type Model struct {
+	Rules   RuleSet
+	Schemas []*Schema
+	Types   []*Type
+}
+
+// NewModel returns the model of the built-in schemas that rules names.
+func NewModel(rules RuleSet) (*Model, error) {
+	files := []string{"user.json", "enterprise-user.json", "group.json"}
+	user := ResourceType{Name: "User", Endpoint: "/Users", Description: "User accounts.", Schema: UserURN,
+		Extensions: []SchemaExtension{{Schema: EnterpriseUserURN}}}
+	if rules.Schemas == Atlassian {
+		files = []string{"atlassian-user.json", "atlassian-enterprise-user.json", "atlassian-external.json", "atlassian-group.json"}
+		user.Extensions = append(user.Extensions, SchemaExtension{Schema: AtlassianExternalURN})
+	}
+	m := &Model{Rules: rules}
+	for _, f := range files {
+		s, err := builtinSchema(f)
+		if err != nil {
+			return nil, err
+		}
+		m.Schemas = append(m.Schemas, s)
+	}
+	group := ResourceType{Name: "Group", Endpoint: "/Groups", Description: "Groups of users.", Schema: GroupURN}
+	for _, rt := range []ResourceType{user, group} {
+		t, err := Compile(rt, m.Schemas, rules)
+		if err != nil {
+			return nil, err
+		}
+		m.Types = append(m.Types, t)
+	}
+	return m, nil
+}
+
+// Type returns the resource type of that name, or nil.
+func (m *Model) Type(name string) *Type {
+	for _, t := range m.Types {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}

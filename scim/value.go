@@ -1,0 +1,193 @@
+package scim
+
+import (
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// A Kind is the kind of a Value.
+type Kind uint8
+
+// The kinds of values. The zero Value is Absent: there is none. Null is the
+// null that a client sent, which clears where an absent value may not.
+const (
+	Absent Kind = iota
+	Null
+	Bool
+	Number
+	String
+	Object
+	List
+)
+
+// A Value is the value of an attribute. Values are not changed once they are
+// part of a Resource.
+type Value struct {
+	kind    Kind
+	text    string   // String: the text. Number: the literal, exact. Bool: "true" or "false"
+	members []Member // Object: in canonical order
+	items   []Value  // List: in the client's order
+}
+
+// A Member is one attribute of a resource or of a complex value.
+type Member struct {
+	Attr  *Attr
+	Value Value
+}
+
+// StringValue returns s as a Value.
+func StringValue(s string) Value { return Value{kind: String, text: s} }
+
+// BoolValue returns b as a Value.
+func BoolValue(b bool) Value {
+	if b {
+		return Value{kind: Bool, text: "true"}
+	}
+	return Value{kind: Bool, text: "false"}
+}
+
+// Kind returns the kind of v.
+func (v Value) Kind() Kind { return v.kind }
+
+// Text returns a string's text, a number's literal, "true" or "false", or "".
+func (v Value) Text() string { return v.text }
+
+// Bool reports whether v is the boolean true.
+func (v Value) Bool() bool { return v.kind == Bool && v.text == "true" }
+
+// Items returns the values of a list, which must not be changed.
+func (v Value) Items() []Value { return v.items }
+
+// Members returns the members of an object, which must not be changed.
+func (v Value) Members() []Member { return v.members }
+
+// Sub returns the value of the sub-attribute of that name, without regard to
+// case; absent when v is no object or has none.
+func (v Value) Sub(name string) Value {
+	for _, m := range v.members {
+		if m.Attr.Name == name || foldName(m.Attr.Name) == foldName(name) {
+			return m.Value
+		}
+	}
+	return Value{}
+}
+
+// unset says that v is no value: absent, null, or an empty list or object,
+// which are the same state (RFC 7643 section 2.5).
+func (v Value) unset() bool {
+	switch v.kind {
+	case Absent, Null:
+		return true
+	case Object:
+		return len(v.members) == 0
+	case List:
+		return len(v.items) == 0
+	}
+	return false
+}
+
+// Equal reports whether v and w are the same value. Text is compared exactly,
+// and the order of a list counts.
+func (v Value) Equal(w Value) bool {
+	return v.kind == w.kind && v.text == w.text &&
+		slices.EqualFunc(v.items, w.items, Value.Equal) &&
+		slices.EqualFunc(v.members, w.members, func(a, b Member) bool {
+			return a.Attr.Name == b.Attr.Name && a.Value.Equal(b.Value)
+		})
+}
+
+// AppendJSON appends v as JSON to dst; an absent value as null.
+func (v Value) AppendJSON(dst []byte) []byte {
+	switch v.kind {
+	case Bool, Number:
+		return append(dst, v.text...)
+	case String:
+		return appendString(dst, v.text)
+	case Object:
+		dst = append(dst, '{')
+		dst = appendMembers(dst, v.members, nil)
+		return append(dst, '}')
+	case List:
+		return appendItems(dst, v.items, nil)
+	}
+	return append(dst, "null"...)
+}
+
+func appendItems(dst []byte, items []Value, p *Projection) []byte {
+	dst = append(dst, '[')
+	first := true
+	for i := range items {
+		mark := len(dst)
+		if !first {
+			dst = append(dst, ',')
+		}
+		if it := &items[i]; it.kind == Object {
+			dst = append(dst, '{')
+			body := len(dst)
+			dst = appendMembers(dst, it.members, p)
+			if len(dst) == body && p != nil {
+				dst = dst[:mark] // nothing of it is shown
+				continue
+			}
+			dst = append(dst, '}')
+		} else {
+			dst = it.AppendJSON(dst)
+		}
+		first = false
+	}
+	return append(dst, ']')
+}
+
+// appendMembers appends what p shows of members, without the braces.
+func appendMembers(dst []byte, members []Member, p *Projection) []byte {
+	first := true
+	for i := range members {
+		m := &members[i]
+		if !p.shows(m.Attr) {
+			continue
+		}
+		mark := len(dst)
+		if !first {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, '"')
+		dst = append(dst, m.Attr.Name...) // names and URNs need no escapes
+		dst = append(dst, '"', ':')
+		switch m.Value.kind {
+		case Object:
+			dst = append(dst, '{')
+			body := len(dst)
+			dst = appendMembers(dst, m.Value.members, p)
+			if len(dst) == body && p != nil {
+				dst = dst[:mark] // nothing of it is shown
+				continue
+			}
+			dst = append(dst, '}')
+		case List:
+			body := len(dst)
+			dst = appendItems(dst, m.Value.items, p)
+			if len(dst) == body+len("[]") && len(m.Value.items) > 0 {
+				dst = dst[:mark]
+				continue
+			}
+		default:
+			dst = m.Value.AppendJSON(dst)
+		}
+		first = false
+	}
+	return dst
+}
+
+// appendString appends text that is known to be UTF-8.
+func appendString(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' {
+			dst, _ = jsontext.AppendQuote(dst, s)
+			return dst
+		}
+	}
+	dst = append(dst, '"')
+	dst = append(dst, s...)
+	return append(dst, '"')
+}
