@@ -110,11 +110,15 @@ func builtinSchema(file string) (*Schema, error) {
 
 // commonAttributes are those of RFC 7643 section 3.1, which every resource has
 // and no schema lists.
-func commonAttributes() []*Attribute {
+func commonAttributes(rules RuleSet) []*Attribute {
+	unique := UniqueNone
+	if rules.UniqueExternalID {
+		unique = UniqueServer
+	}
 	return []*Attribute{
 		{Name: "schemas", Type: TypeReference, MultiValued: true, CaseExact: true, Mutability: ReadOnly, Returned: ReturnedAlways},
 		{Name: "id", Type: TypeString, CaseExact: true, Mutability: ReadOnly, Returned: ReturnedAlways, Uniqueness: UniqueServer},
-		{Name: "externalId", Type: TypeString, CaseExact: true, Mutability: ReadWrite, Returned: ReturnedDefault},
+		{Name: "externalId", Type: TypeString, CaseExact: true, Mutability: ReadWrite, Returned: ReturnedDefault, Uniqueness: unique},
 		{Name: "meta", Type: TypeComplex, Mutability: ReadOnly, Returned: ReturnedDefault, SubAttributes: []*Attribute{
 			{Name: "resourceType", Type: TypeString, CaseExact: true, Mutability: ReadOnly, Returned: ReturnedDefault},
 			{Name: "created", Type: TypeDateTime, Mutability: ReadOnly, Returned: ReturnedDefault},

@@ -67,7 +67,7 @@ func Compile(rt ResourceType, schemas []*Schema, rules RuleSet) (*Type, error) {
 	if err != nil {
 		return nil, err
 	}
-	top := commonAttributes()
+	top := commonAttributes(rules)
 	meta := top[3]
 	top = append(top[:3], core.Attributes...)
 	t.root = &Attr{Attribute: &Attribute{Type: TypeComplex, SubAttributes: append(top, meta)}, ord: -1}
@@ -111,6 +111,18 @@ func findSchema(schemas []*Schema, urn string) (*Schema, error) {
 		}
 	}
 	return nil, fmt.Errorf("no schema %s", urn)
+}
+
+// Unique reports whether no two resources of a directory may share a value of a.
+func (a *Attr) Unique() bool { return a.Uniqueness == UniqueServer || a.Uniqueness == UniqueGlobal }
+
+// Key returns a text value of a as it is searched for and compared: folded,
+// where a ignores case.
+func (a *Attr) Key(text string) string {
+	if a.CaseExact {
+		return text
+	}
+	return Fold(text)
 }
 
 // add makes the Attrs below parent.
@@ -241,6 +253,7 @@ func NewModel(rules RuleSet) (*Model, error) {
 		}
 		m.Schemas = append(m.Schemas, s)
 	}
+	m.applyRules()
 	group := ResourceType{Name: "Group", Endpoint: "/Groups", Description: "Groups of users.", Schema: GroupURN}
 	for _, rt := range []ResourceType{user, group} {
 		t, err := Compile(rt, m.Schemas, rules)
@@ -252,6 +265,31 @@ func NewModel(rules RuleSet) (*Model, error) {
 	return m, nil
 }
 
+// applyRules makes the schemas say what the rules make of them.
+func (m *Model) applyRules() {
+	unique := func(a *Attribute, is bool) {
+		a.Uniqueness = UniqueNone
+		if is {
+			a.Uniqueness = UniqueServer
+		}
+	}
+	for _, s := range m.Schemas {
+		for _, a := range s.Attributes {
+			switch {
+			case s.ID == UserURN && a.Name == "emails":
+				a.Required = m.Rules.RequireEmails
+				for _, sub := range a.SubAttributes {
+					if sub.Name == "value" {
+						unique(sub, m.Rules.UniqueEmails)
+					}
+				}
+			case s.ID == GroupURN && a.Name == "displayName":
+				unique(a, m.Rules.UniqueGroupNames)
+			}
+		}
+	}
+}
+
 // Type returns the resource type of that name, or nil.
 func (m *Model) Type(name string) *Type {
 	for _, t := range m.Types {
@@ -260,4 +298,13 @@ func (m *Model) Type(name string) *Type {
 		}
 	}
 	return nil
+}
+
+// Top returns the attribute at the top of a resource, or of an extension, that
+// a is or is a sub-attribute of.
+func (a *Attr) Top() *Attr {
+	for a.parent.ord >= 0 && !a.parent.Extension {
+		a = a.parent
+	}
+	return a
 }

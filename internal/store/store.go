@@ -134,9 +134,10 @@ type Reader interface {
 type Tx interface {
 	Reader
 
-	// Create adds r with its keys. It returns ErrExists when the id is taken
-	// and a *ConflictError when a claim is; then the function must return an
-	// error, which undoes all of it.
+	// Create adds r with its keys. It returns ErrExists when the id is taken,
+	// a *ConflictError when a claim is, and ErrNotFound when there is no such
+	// directory; then the function must return an error, which undoes all of
+	// it.
 	Create(r *Record, keys Keys) error
 	// Replace stores r in the place of the version r.Version-1, takes the keys
 	// in drop and then adds those in add. ErrStale says that this is not the
@@ -150,17 +151,20 @@ type Tx interface {
 	Delete(t *Trashed, drop Keys) error
 	// DropTrash removes a deleted resource for good, or returns ErrNotFound.
 	DropTrash(directory, typ, id string) error
-	// Append writes an event; the store gives it its Seq.
+	// Append writes an event; the store gives it its Seq, which e does not
+	// learn. The values of its changes must be valid JSON.
 	Append(e *roster.Event) error
 	// PurgeEvents erases the values (before and after) of every event of one
 	// resource and marks the events as purged. It returns how many.
 	PurgeEvents(directory, resource string) (int64, error)
 
-	// CreateDirectory adds d; ErrExists when the id is taken, or the default
-	// is and d.Default is set.
+	// CreateDirectory adds d; ErrExists when the id is taken (also by a deleted
+	// directory that Prune has not erased yet), or the default is and d.Default
+	// is set.
 	CreateDirectory(d *roster.Directory) error
 	// ReplaceDirectory stores d in the place of the version d.Version-1, or
-	// returns ErrStale.
+	// returns ErrStale; ErrExists when another directory is the default and
+	// d.Default is set.
 	ReplaceDirectory(d *roster.Directory) error
 	// DeleteDirectory makes a directory and its keys vanish at once, or returns
 	// ErrNotFound. Prune then erases what it held.

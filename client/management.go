@@ -1,0 +1,321 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/roster-scim/roster"
+)
+
+// Management is the API by which a Roster itself is managed, under
+// BaseURL/api/v1. It needs an operator's key, or a directory's key with the
+// scope admin for that directory alone. Its POSTs carry no Idempotency-Key,
+// since a server could repeat the answer only if it kept the new secret; so they
+// are not tried again when they may have been carried out.
+type Management struct{ c *Client }
+
+// Management returns the API by which a Roster is managed. Client.Directory is
+// not used by it: each call names its directory.
+func (c *Client) Management() Management { return Management{c} }
+
+// A DirectoryCreate says what a new directory is to be.
+type DirectoryCreate struct {
+	Name    string         `json:"name"`
+	RuleSet string         `json:"ruleSet,omitzero"` // "atlassian", "standard" or "strict"; empty: the server's default
+	Rules   jsontext.Value `json:"rules,omitzero"`   // a JSON object of rules that differ from the rule set (scim.RuleSet); empty: none
+}
+
+// CreateDirectory makes a directory.
+func (m Management) CreateDirectory(ctx context.Context, d DirectoryCreate) (*roster.Directory, error) {
+	return call[*roster.Directory](ctx, m, http.MethodPost, "/directories", nil, d)
+}
+
+// GetDirectory returns the directory of that id; none is a *scim.Error with
+// status 404.
+func (m Management) GetDirectory(ctx context.Context, id string) (*roster.Directory, error) {
+	path, err := directoryPath(id, "")
+	if err != nil {
+		return nil, err
+	}
+	return call[*roster.Directory](ctx, m, http.MethodGet, path, nil, nil)
+}
+
+// ListDirectories returns the directories that the key reaches, in the order of
+// their creation.
+func (m Management) ListDirectories(ctx context.Context) ([]*roster.Directory, error) {
+	list, err := call[struct {
+		Directories []*roster.Directory `json:"directories"`
+	}](ctx, m, http.MethodGet, "/directories", nil, nil)
+	return list.Directories, err
+}
+
+// DeleteDirectory removes a directory with its users, keys and history. There
+// is no way back.
+func (m Management) DeleteDirectory(ctx context.Context, id string) error {
+	path, err := directoryPath(id, "")
+	if err != nil {
+		return err
+	}
+	_, err = m.send(ctx, http.MethodDelete, path, nil, nil)
+	return err
+}
+
+// A KeyCreate says what a new key is to be.
+type KeyCreate struct {
+	Name    string         `json:"name"`
+	Scopes  []roster.Scope `json:"scopes"`
+	Expires time.Time      `json:"expiresAt,omitzero"` // zero: never
+}
+
+// A NewKey is a key with its secret, which no later call shows again.
+type NewKey struct {
+	roster.Key
+	Secret string `json:"key"` // "rk_…"
+}
+
+// CreateKey makes a key of a directory, or of the operators for "".
+func (m Management) CreateKey(ctx context.Context, directory string, k KeyCreate) (*NewKey, error) {
+	path, err := keysPath(directory)
+	if err != nil {
+		return nil, err
+	}
+	return call[*NewKey](ctx, m, http.MethodPost, path, nil, k)
+}
+
+// ListKeys returns the keys of a directory, or of the operators for "", revoked
+// ones too.
+func (m Management) ListKeys(ctx context.Context, directory string) ([]*roster.Key, error) {
+	path, err := keysPath(directory)
+	if err != nil {
+		return nil, err
+	}
+	list, err := call[struct {
+		Keys []*roster.Key `json:"keys"`
+	}](ctx, m, http.MethodGet, path, nil, nil)
+	return list.Keys, err
+}
+
+// A KeyRotate says how a key is replaced.
+type KeyRotate struct {
+	Overlap time.Duration // how long the old key stays good; 0: it ends at once
+	Expires time.Time     // of the new key; zero: never
+}
+
+// RotateKey makes a key with the name and scopes of an old one, which ends after
+// the overlap.
+func (m Management) RotateKey(ctx context.Context, directory, id string, r KeyRotate) (*NewKey, error) {
+	path, err := keyPath(directory, id)
+	if err != nil {
+		return nil, err
+	}
+	return call[*NewKey](ctx, m, http.MethodPost, path+"/rotate", nil, struct {
+		Overlap string    `json:"overlap"`
+		Expires time.Time `json:"expiresAt,omitzero"`
+	}{r.Overlap.String(), r.Expires})
+}
+
+// RevokeKey ends a key.
+func (m Management) RevokeKey(ctx context.Context, directory, id string) error {
+	path, err := keyPath(directory, id)
+	if err != nil {
+		return err
+	}
+	_, err = m.send(ctx, http.MethodDelete, path, nil, nil)
+	return err
+}
+
+// ListEvents returns up to limit events of a directory with a Seq greater than
+// after, and the Seq to go on from.
+func (m Management) ListEvents(ctx context.Context, directory string, after int64, limit int) (events []*roster.Event, next int64, err error) {
+	path, err := directoryPath(directory, "/events")
+	if err != nil {
+		return nil, 0, err
+	}
+	page, err := call[struct {
+		Events []*roster.Event `json:"events"`
+		Next   int64           `json:"next"`
+	}](ctx, m, http.MethodGet, path, window(strconv.FormatInt(after, 10), limit), nil)
+	return page.Events, page.Next, err
+}
+
+// History goes through the events of one user from the first version greater
+// than after on, in the order of the versions; it reaches deleted users too.
+// After an error, which comes with a nil event, it ends.
+func (m Management) History(ctx context.Context, directory, userID string, after int64) iter.Seq2[*roster.Event, error] {
+	return pages(strconv.FormatInt(after, 10), func(after string) ([]*roster.Event, error) {
+		path, err := directoryUserPath(directory, "/users/", userID, "/history")
+		if err != nil {
+			return nil, err
+		}
+		page, err := call[struct {
+			Events []*roster.Event `json:"events"`
+		}](ctx, m, http.MethodGet, path, window(after, pageSize), nil)
+		return page.Events, err
+	}, func(e *roster.Event) string { return strconv.FormatInt(e.Version, 10) })
+}
+
+// A Trashed is a deleted user that can still be restored.
+type Trashed struct {
+	ID        string    `json:"id"`
+	Type      string    `json:"type"` // "User"
+	UserName  string    `json:"userName"`
+	DeletedAt time.Time `json:"deletedAt"`
+	DeletedBy string    `json:"deletedBy"` // the id of the key
+}
+
+// ListTrash goes through the deleted users of a directory in the order of their
+// ids. After an error, which comes with a nil user, it ends.
+func (m Management) ListTrash(ctx context.Context, directory string) iter.Seq2[*Trashed, error] {
+	return pages("", func(after string) ([]*Trashed, error) {
+		path, err := directoryPath(directory, "/trash")
+		if err != nil {
+			return nil, err
+		}
+		page, err := call[struct {
+			Trash []*Trashed `json:"trash"`
+		}](ctx, m, http.MethodGet, path, window(after, pageSize), nil)
+		return page.Trash, err
+	}, func(t *Trashed) string { return t.ID })
+}
+
+// pageSize is how much pages asks for at once.
+const pageSize = 100
+
+// pages goes through what fetch returns of the things after a mark, page by
+// page, until a page is empty or leads nowhere.
+func pages[T any](after string, fetch func(after string) ([]*T, error), mark func(*T) string) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		for after := after; ; {
+			page, err := fetch(after)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, t := range page {
+				if !yield(t, nil) {
+					return
+				}
+			}
+			if len(page) == 0 || mark(page[len(page)-1]) == after {
+				return
+			}
+			after = mark(page[len(page)-1])
+		}
+	}
+}
+
+// Restore brings a deleted user back as it was, under its old id. A *scim.Error
+// with status 409 names the value that somebody else has by now.
+func (m Management) Restore(ctx context.Context, directory, userID string) (*User, error) {
+	path, err := directoryUserPath(directory, "/trash/", userID, "/restore")
+	if err != nil {
+		return nil, err
+	}
+	a, err := m.send(ctx, http.MethodPost, path, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return readUser(http.MethodPost, path, a)
+}
+
+// Purge erases a deleted user for good: its record, and the values in its
+// events. It returns how many events lost theirs.
+func (m Management) Purge(ctx context.Context, directory, userID string) (events int64, err error) {
+	path, err := directoryUserPath(directory, "/trash/", userID, "")
+	if err != nil {
+		return 0, err
+	}
+	done, err := call[struct {
+		Events int64 `json:"events"`
+	}](ctx, m, http.MethodDelete, path, nil, nil)
+	return done.Events, err
+}
+
+// ListRequests returns the last requests to a directory, each a JSON object as
+// the server wrote it; they hold no personal data.
+func (m Management) ListRequests(ctx context.Context, directory string) ([]jsontext.Value, error) {
+	path, err := directoryPath(directory, "/requests")
+	if err != nil {
+		return nil, err
+	}
+	list, err := call[struct {
+		Requests []jsontext.Value `json:"requests"`
+	}](ctx, m, http.MethodGet, path, nil, nil)
+	return list.Requests, err
+}
+
+// call sends body as JSON, unless it is nil, and reads the answer as a T.
+func call[T any](ctx context.Context, m Management, method, path string, q url.Values, body any) (out T, err error) {
+	var data jsontext.Value
+	if body != nil {
+		if data, err = json.Marshal(body); err != nil {
+			return out, err
+		}
+	}
+	a, err := m.send(ctx, method, path, q, data)
+	if err != nil {
+		return out, err
+	}
+	if err := json.Unmarshal(a.Body, &out); err != nil {
+		return out, unreadable(method, path, a, err)
+	}
+	return out, nil
+}
+
+func (m Management) send(ctx context.Context, method, path string, q url.Values, body jsontext.Value) (*Answer, error) {
+	base, err := m.c.base()
+	if err != nil {
+		return nil, err
+	}
+	return m.c.send(ctx, base+"/api/v1", jsonMedia, &Request{Method: method, Path: path, Query: q, Body: body})
+}
+
+func window(after string, limit int) url.Values {
+	q := url.Values{}
+	if after != "" && after != "0" {
+		q.Set("after", after)
+	}
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+	return q
+}
+
+func directoryPath(id, below string) (string, error) {
+	s, err := segment("directory", id)
+	return "/directories/" + s + below, err
+}
+
+func directoryUserPath(directory, between, userID, below string) (string, error) {
+	s, err := segment("user", userID)
+	if err != nil {
+		return "", err
+	}
+	return directoryPath(directory, between+s+below)
+}
+
+// keysPath returns the path of the keys of a directory, or of the operators for
+// "".
+func keysPath(directory string) (string, error) {
+	if directory == "" {
+		return "/keys", nil
+	}
+	return directoryPath(directory, "/keys")
+}
+
+// keyPath returns the path of one of those keys.
+func keyPath(directory, id string) (string, error) {
+	s, err := segment("key", id)
+	if err != nil {
+		return "", err
+	}
+	path, err := keysPath(directory)
+	return path + "/" + s, err
+}

@@ -1,0 +1,56 @@
+// Command roster is the one binary of Roster: the server, and the tools that
+// change users in any directory that speaks SCIM.
+//
+// This package is the only reader of flags, environment and configuration
+// files. Every command is an options struct and a run function in a file of its
+// own; root.go lists them, config.go fills their flags, exit.go names the exit
+// codes and report.go words the errors.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], &globals{
+		stdin:  os.Stdin,
+		stdout: os.Stdout,
+		stderr: os.Stderr,
+		getenv: os.Getenv,
+	})
+	stop()
+	os.Exit(code)
+}
+
+// globals are what the process gives to every command, so that a test can give
+// something else.
+type globals struct {
+	stdin  io.Reader
+	stdout io.Writer // data, and nothing else
+	stderr io.Writer // messages, prompts and errors
+	getenv func(string) string
+}
+
+// run is the whole program: it executes args and returns the exit code, having
+// said on stderr what went wrong.
+func run(ctx context.Context, args []string, g *globals) int {
+	root := newRoot(g)
+	root.SetArgs(args)
+	root.SetIn(g.stdin)
+	root.SetOut(g.stdout)
+	root.SetErr(g.stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return exitOK
+	}
+	if !started(cmd) {
+		err = &usageError{err}
+	}
+	report(g.stderr, cmd, err)
+	return exitCode(err)
+}

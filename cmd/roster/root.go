@@ -1,0 +1,107 @@
+package main
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// newRoot returns the whole tree of commands.
+func newRoot(g *globals) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "roster",
+		Short: "A user directory that speaks SCIM, and the tools that change users in any of them",
+		Long: `Roster is a user-provisioning directory that you run yourself, and the tools that
+update users in any directory that speaks SCIM 2.0.
+
+Every flag that is a setting can also be given as an environment variable
+(--listen is ROSTER_LISTEN) or in a YAML file of flag names (--config). The flag
+wins over the variable, the variable over the file. Keys are never flags: they
+come from ROSTER_KEY or from --key-file.`,
+		Example: `  roster demo --once
+  roster serve --data ./data
+  roster user update ID --user-name ada@corp.example --email ada@corp.example --title CTO`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := configure(g, cmd); err != nil {
+				return err
+			}
+			markStarted(cmd)
+			return nil
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = false
+	root.PersistentFlags().String("config", "", "`file` of settings (default $XDG_CONFIG_HOME/roster/config.yaml)")
+	root.AddCommand(
+		// newServeCmd(g),
+		// newDemoCmd(g),
+		newDirectoryCmd(g),
+		newKeyCmd(g),
+		newUserCmd(g),
+		// newMigrateCmd(g),
+		// newBackupCmd(g),
+		// newRestoreCmd(g),
+		newVersionCmd(g),
+		newExitCodesTopic(),
+	)
+	return root
+}
+
+// newGroup returns a command that only holds others.
+func newGroup(use, short string, commands ...*cobra.Command) *cobra.Command {
+	group := &cobra.Command{
+		Use:   use,
+		Short: short,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			err := fmt.Errorf("no command %q in %q", args[0], cmd.CommandPath())
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				err = fmt.Errorf("%w: did you mean %q?", err, near[0])
+			}
+			return &usageError{err}
+		},
+		SuggestionsMinimumDistance: 2,
+	}
+	group.AddCommand(commands...)
+	return group
+}
+
+// startedMark is the annotation of the command whose run function was reached.
+const startedMark = "roster started"
+
+func markStarted(cmd *cobra.Command) {
+	if cmd.Annotations == nil {
+		cmd.Annotations = make(map[string]string)
+	}
+	cmd.Annotations[startedMark] = "yes"
+}
+
+// started reports whether cmd got past its flags, arguments and settings: an
+// error before that is a usage error.
+func started(cmd *cobra.Command) bool { return cmd.Annotations[startedMark] != "" }
+
+func newVersionCmd(g *globals) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of this binary",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(g.stdout, "roster", buildVersion())
+			return err
+		},
+	}
+}
+
+// buildVersion returns the version that the Go tool stamped into the binary:
+// a tag, a pseudo-version, or "(devel)".
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
+	}
+	return info.Main.Version
+}

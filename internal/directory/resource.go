@@ -1,0 +1,394 @@
+package directory
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/roster-scim/roster"
+	"github.com/roster-scim/roster/internal/store"
+	"github.com/roster-scim/roster/scim"
+)
+
+// A Call is who asks for a change, and on which condition.
+type Call struct {
+	Key     string // the id of the API key
+	Request string // the id of the request
+	// IfMatch is the condition on the version; nil: none.
+	IfMatch *Condition
+	// Idempotency makes a repeated request the same request; nil: each is new.
+	Idempotency *Idempotency
+}
+
+// A Condition holds for any version (If-Match: *) or for those that it lists.
+type Condition struct {
+	Any      bool
+	Versions []int64
+}
+
+func (c *Condition) holds(version int64) bool {
+	if c == nil || c.Any {
+		return true
+	}
+	for _, v := range c.Versions {
+		if v == version {
+			return true
+		}
+	}
+	return false
+}
+
+// Idempotency is the Idempotency-Key of a request.
+type Idempotency struct {
+	Name string
+	Hash [32]byte // of all that makes the request what it is
+	// Render makes the answer that a repeated request gets. It runs in the
+	// transaction, so it must be quick and have no effect.
+	Render func(*Result) ([]byte, error)
+}
+
+// A Result is the state that a write left behind, or that a read found.
+type Result struct {
+	Type *scim.Type
+	*store.Record
+	// Ignored are the attributes whose value was not taken, beyond those that
+	// the schema does not know.
+	Ignored []string
+	// Answer is what Render made of the first of several requests with one
+	// Idempotency-Key; then nothing else is set.
+	Answer []byte
+}
+
+// Meta returns what the answer adds to the document; location is the URL of the
+// resource.
+func (r *Result) Meta(location string) *scim.Meta {
+	return &scim.Meta{ID: r.ID, Version: r.Version, Created: r.Created, Modified: r.Modified, Location: location}
+}
+
+// Create adds the resource that body describes.
+func (d *Directory) Create(ctx context.Context, c Call, body *scim.Resource) (*Result, error) {
+	t := body.Type()
+	next, err := scim.Create(body)
+	if err != nil {
+		return nil, err
+	}
+	if next.Get(accountID).Kind() == scim.Absent {
+		next = next.Set(accountID, scim.StringValue(d.service.account(next)))
+	}
+	diff := scim.Diff(nil, next)
+	_, keys, err := d.indexes[t].change(diff)
+	if err != nil {
+		return nil, err
+	}
+	doc := next.Append(nil)
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("new id: %w", err)
+	}
+	return d.write(ctx, c, func(tx store.Tx) (*Result, error) {
+		now := d.service.clock()
+		rec := &store.Record{Directory: d.ID, Type: t.Name, ID: id.String(), Version: 1, Created: now, Modified: now, Doc: doc}
+		if err := tx.Create(rec, keys); err != nil {
+			return nil, d.conflict(t, next, err)
+		}
+		return &Result{Type: t, Record: rec}, tx.Append(newEvent(rec, roster.OpCreate, c, diff))
+	})
+}
+
+// Get returns a resource. One that there is not, or no more, is a 404.
+func (d *Directory) Get(ctx context.Context, t *scim.Type, id string) (*Result, error) {
+	if !isID(id) {
+		return nil, notFound(t, id)
+	}
+	res := &Result{Type: t}
+	err := d.service.store.View(ctx, func(r store.Reader) (err error) {
+		res.Record, err = r.Get(d.ID, t.Name, id)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, notFound(t, id)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", t.Name, err)
+	}
+	return res, nil
+}
+
+// A Page is the part of a list that is asked for.
+type Page struct {
+	Start int // the 1-based index of the first; less is 1 (RFC 7644 section 3.4.2.4)
+	Count int // how many at the most; less than 0 is 0; the directory's cap holds
+}
+
+// DefaultPage is the size of a page that was asked for without a count.
+const DefaultPage = 100
+
+// List calls fn with the resources of one page in the order of their creation,
+// those that filter selects or all for nil, and returns how many there are on
+// all pages.
+func (d *Directory) List(ctx context.Context, t *scim.Type, filter *scim.Filter, page Page, fn func(*Result) error) (total int64, err error) {
+	q := store.Query{Directory: d.ID, Type: t.Name}
+	if filter != nil {
+		if q.Term, err = d.term(t, filter); err != nil {
+			return 0, err
+		}
+		if len(q.Term.Value) > MaxKey || strings.ContainsRune(q.Term.Value, 0) {
+			return 0, nil // no resource can have it
+		}
+	}
+	q.Offset = max(page.Start, 1) - 1
+	q.Limit = min(max(page.Count, 0), d.Model.Rules.MaxPage)
+	err = d.service.store.View(ctx, func(r store.Reader) (err error) {
+		if total, err = r.Count(q); err != nil || q.Limit == 0 || int64(q.Offset) >= total {
+			return err
+		}
+		return r.List(q, func(rec *store.Record) error { return fn(&Result{Type: t, Record: rec}) })
+	})
+	return total, err
+}
+
+func (d *Directory) term(t *scim.Type, f *scim.Filter) (*store.Term, error) {
+	if d.Model.Rules.NarrowFilters && f.Attr.Path != "userName" && f.Attr.Path != "externalId" {
+		return nil, scim.Errorf(400, scim.InvalidFilter, "Resource [%s] invalid filter: this directory allows userName and externalId alone", strings.ToUpper(t.Name))
+	}
+	if !d.indexes[t].has(f.Attr) {
+		return nil, scim.Errorf(501, "", "filters on %s are not there yet: this version answers one eq on userName, externalId or emails.value", f.Attr.Path)
+	}
+	return &store.Term{Attribute: f.Attr.Path, Value: f.Attr.Key(f.Value)}, nil
+}
+
+// Replace makes of a resource what a PUT of body makes of it (scim.Replace).
+// When nothing changes, the version and lastModified stay, and there is no
+// event.
+func (d *Directory) Replace(ctx context.Context, c Call, id string, body *scim.Resource) (*Result, error) {
+	t := body.Type()
+	return d.write(ctx, c, func(tx store.Tx) (*Result, error) {
+		cur, err := d.current(tx, t, id, c)
+		if err != nil {
+			return nil, err
+		}
+		old, err := t.Decode(cur.Doc)
+		if err != nil {
+			return nil, err
+		}
+		next, ignored, err := scim.Replace(old, body)
+		if err != nil {
+			return nil, err
+		}
+		return d.advance(tx, c, roster.OpReplace, cur, old, next, ignored)
+	})
+}
+
+// advance stores next in the place of cur, with its keys and its event.
+func (d *Directory) advance(tx store.Tx, c Call, op roster.Operation, cur *store.Record, old, next *scim.Resource, ignored []string) (*Result, error) {
+	t := next.Type()
+	res := &Result{Type: t, Record: cur, Ignored: ignored}
+	doc := next.Append(make([]byte, 0, len(cur.Doc)+256))
+	if bytes.Equal(doc, cur.Doc) {
+		return res, nil
+	}
+	diff := scim.Diff(old, next)
+	drop, add, err := d.indexes[t].change(diff)
+	if err != nil {
+		return nil, err
+	}
+	rec := *cur
+	rec.Version++
+	rec.Modified = later(d.service.clock(), cur.Modified)
+	rec.Doc = doc
+	if err := tx.Replace(&rec, drop, add); err != nil {
+		return nil, d.conflict(t, next, err)
+	}
+	res.Record = &rec
+	return res, tx.Append(newEvent(&rec, op, c, diff))
+}
+
+// Delete moves a resource to the trash: from then on it is a 404, and its names
+// are free.
+func (d *Directory) Delete(ctx context.Context, c Call, t *scim.Type, id string) (*Result, error) {
+	return d.write(ctx, c, func(tx store.Tx) (*Result, error) {
+		cur, err := d.current(tx, t, id, c)
+		if err != nil {
+			return nil, err
+		}
+		old, err := t.Decode(cur.Doc)
+		if err != nil {
+			return nil, err
+		}
+		diff := scim.Diff(old, nil)
+		drop, _, err := d.indexes[t].change(diff)
+		if err != nil {
+			return nil, err
+		}
+		gone := &store.Trashed{Record: *cur, Deleted: later(d.service.clock(), cur.Modified), Key: c.Key}
+		gone.Version++
+		if err := tx.Delete(gone, drop); err != nil {
+			return nil, err
+		}
+		last := gone.Record
+		last.Modified = gone.Deleted
+		return &Result{Type: t, Record: &last}, tx.Append(newEvent(&last, roster.OpDelete, c, diff))
+	})
+}
+
+// current returns the resource that a write is about, locked, when the
+// condition of the write holds.
+func (d *Directory) current(tx store.Tx, t *scim.Type, id string, c Call) (*store.Record, error) {
+	if !isID(id) {
+		return nil, notFound(t, id)
+	}
+	cur, err := tx.Get(d.ID, t.Name, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, notFound(t, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !c.IfMatch.holds(cur.Version) {
+		return nil, scim.Errorf(412, "", "Resource [%s]: id[%s] has the version W/\"%d\", which If-Match does not name: read it again and repeat the change on that", strings.ToUpper(t.Name), id, cur.Version)
+	}
+	return cur, nil
+}
+
+// attempts is how often a write begins again when another one was faster. Get
+// locks what is read, so that it takes more than one is rare.
+const attempts = 10
+
+// write runs fn in a transaction, once for all requests of one Idempotency-Key.
+func (d *Directory) write(ctx context.Context, c Call, fn func(store.Tx) (*Result, error)) (*Result, error) {
+	var res *Result
+	run := func(tx store.Tx) (err error) {
+		res = nil
+		if c.Idempotency != nil {
+			if res, err = d.reserve(tx, c); res != nil || err != nil {
+				return err
+			}
+		}
+		if res, err = fn(tx); err != nil || c.Idempotency == nil {
+			return err
+		}
+		answer, err := c.Idempotency.Render(res)
+		if err != nil {
+			return err
+		}
+		return tx.Keep(d.ID, c.Key, c.Idempotency.Name, answer)
+	}
+	for range attempts {
+		err := d.service.store.Update(ctx, run)
+		if err == nil {
+			return res, nil
+		}
+		if !errors.Is(err, store.ErrStale) {
+			return nil, err
+		}
+	}
+	return nil, scim.Errorf(409, "", "too many writers change this resource at once: try again")
+}
+
+// reserve returns the answer of an earlier request with the same key.
+func (d *Directory) reserve(tx store.Tx, c Call) (*Result, error) {
+	answer, err := tx.Reserve(d.ID, c.Key, c.Idempotency.Name, c.Idempotency.Hash, d.service.clock())
+	if answer == nil || err != nil {
+		return nil, err
+	}
+	if answer.Hash != c.Idempotency.Hash {
+		return nil, scim.Errorf(422, "", "this Idempotency-Key was used for another request: use a new key for each request, and the same one to repeat it")
+	}
+	return &Result{Answer: answer.Body}, nil
+}
+
+// conflict says who holds what a resource may not have too.
+func (d *Directory) conflict(t *scim.Type, next *scim.Resource, err error) error {
+	var held *store.ConflictError
+	if !errors.As(err, &held) {
+		return err
+	}
+	// Say the value as it was sent, and the attribute as Atlassian calls it.
+	name, value := held.Claim.Attribute, held.Claim.Value
+	for _, a := range t.Attributes() {
+		if a.Path == held.Claim.Attribute {
+			value = asSent(a, next, value)
+		}
+	}
+	if name == "emails.value" {
+		name = "email"
+	}
+	return &scim.Error{
+		Status: 409, Type: scim.Uniqueness, Err: err,
+		Detail: fmt.Sprintf("Resource [%s]: with %s[%s] already exists. Held by %s.", strings.ToUpper(t.Name), name, value, held.Holder),
+	}
+}
+
+// asSent returns the value of a in r whose key is key.
+func asSent(a *scim.Attr, r *scim.Resource, key string) string {
+	v := r.Get(a.Top().Path)
+	list := v.Items()
+	if v.Kind() != scim.List {
+		list = []scim.Value{v}
+	}
+	for _, v := range list {
+		if a.Top() != a {
+			v = v.Sub(a.Name)
+		}
+		if a.Key(v.Text()) == key {
+			return v.Text()
+		}
+	}
+	return key
+}
+
+func notFound(t *scim.Type, id string) *scim.Error {
+	return scim.Errorf(404, "", "Resource [%s]: with id[%s] not found.", strings.ToUpper(t.Name), clip(id))
+}
+
+// later returns now, or the first moment after t that can be told from it.
+func later(now, t time.Time) time.Time {
+	if now.After(t) {
+		return now
+	}
+	return t.Add(time.Microsecond)
+}
+
+func newEvent(rec *store.Record, op roster.Operation, c Call, diff []scim.Difference) *roster.Event {
+	e := &roster.Event{
+		Directory: rec.Directory, ResourceType: rec.Type, Resource: rec.ID, Version: rec.Version,
+		Operation: op, Key: c.Key, Request: c.Request, At: rec.Modified,
+		Changes: make([]roster.Change, len(diff)),
+	}
+	for i, d := range diff {
+		e.Changes[i].Attribute = d.Attr.Path
+		if d.Before.Kind() != scim.Absent {
+			e.Changes[i].Before = d.Before.AppendJSON(nil)
+		}
+		if d.After.Kind() != scim.Absent {
+			e.Changes[i].After = d.After.AppendJSON(nil)
+		}
+	}
+	return e
+}
+
+// accountID is where Atlassian shows the account that a user is linked to.
+const accountID = scim.AtlassianExternalURN + ":atlassianAccountId"
+
+// account stands in for Atlassian's account ids: the same primary e-mail, in
+// any directory of the organisation, is the same account.
+func (s *Service) account(user *scim.Resource) string {
+	var email string
+	for _, e := range user.Get("emails").Items() {
+		if v := e.Sub("value").Text(); email == "" || e.Sub("primary").Bool() {
+			email = v
+		}
+	}
+	if email == "" {
+		email = user.Get("userName").Text()
+	}
+	sum := sha256.Sum256([]byte(s.org + "\x00" + scim.Fold(email)))
+	id, _ := uuid.FromBytes(sum[:16]) // 16 bytes: no error
+	return "712020:" + id.String()
+}

@@ -1,0 +1,174 @@
+package server
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/roster-scim/roster/internal/directory"
+	"github.com/roster-scim/roster/scim"
+)
+
+// An answer is the answer to a change, as it is sent, and kept for a request
+// that is repeated with the same Idempotency-Key.
+type answer struct {
+	Status   int      `json:"status"`
+	ETag     string   `json:"etag,omitempty"`
+	Location string   `json:"location,omitempty"`
+	Ignored  []string `json:"ignored,omitempty"`
+	Coerced  []string `json:"coerced,omitempty"`
+	Resource string   `json:"resource,omitempty"`
+	Body     []byte   `json:"body,omitempty"`
+}
+
+func (r *request) answer(a *answer) {
+	h := r.w.Header()
+	if a.ETag != "" {
+		h["Etag"] = []string{a.ETag}
+	}
+	if a.Location != "" {
+		h["Location"] = []string{a.Location}
+	}
+	if len(a.Ignored) > 0 {
+		h["Roster-Ignored"] = []string{headerList(a.Ignored)}
+	}
+	if len(a.Coerced) > 0 {
+		h["Roster-Coerced"] = []string{headerList(a.Coerced)}
+	}
+	r.ignored, r.coerced, r.resource = a.Ignored, a.Coerced, a.Resource
+	r.send(a.Status, scimJSON, a.Body)
+}
+
+// replay sends an answer that was kept.
+func (r *request) replay(kept []byte) error {
+	a := new(answer)
+	if err := json.Unmarshal(kept, a); err != nil {
+		return fmt.Errorf("read the answer that was kept: %w", err)
+	}
+	r.w.Header().Set("Idempotency-Replayed", "true")
+	r.answer(a)
+	return nil
+}
+
+// idempotency puts the Idempotency-Key of a request into c.
+func idempotency(r *request, c *directory.Call, body []byte, render func(*directory.Result, []byte) (*answer, error)) error {
+	name := r.Header.Get("Idempotency-Key")
+	if name == "" {
+		return nil
+	}
+	if len(name) > 255 || strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c > '~' }) {
+		return scim.Errorf(400, scim.InvalidValue, "an Idempotency-Key has at most 255 visible ASCII characters")
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\x00%s\x00%s\x00", r.Method, r.URL.RequestURI(), r.Header.Get("If-Match"))
+	h.Write(body)
+	c.Idempotency = &directory.Idempotency{Name: name, Hash: [32]byte(h.Sum(nil)), Render: func(res *directory.Result) ([]byte, error) {
+		a, err := render(res, nil)
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(a)
+	}}
+	return nil
+}
+
+// headerList joins names into the value of a header. The names of unknown
+// attributes are the client's: what a header cannot carry is escaped.
+func headerList(names []string) string {
+	clean := make([]string, len(names))
+	for i, n := range names {
+		if strings.ContainsFunc(n, func(c rune) bool { return c < ' ' || c > '~' || c == ',' || c == '%' }) {
+			n = url.PathEscape(n)
+		}
+		clean[i] = n
+	}
+	return strings.Join(clean, ", ")
+}
+
+// etagOf returns the weak entity tag of a resource: its version.
+func etagOf(res *directory.Result) string {
+	return `W/"` + strconv.FormatInt(res.Version, 10) + `"`
+}
+
+// condition reads If-Match or If-None-Match: * or a list of entity tags, weak or
+// not, with quotes or (as some clients send them) without. Another server's tag
+// is no version of ours and matches nothing.
+func condition(header string) *directory.Condition {
+	c := new(directory.Condition)
+	for tag := range strings.SplitSeq(header, ",") {
+		tag = strings.TrimSpace(tag)
+		if tag == "*" {
+			c.Any = true
+			continue
+		}
+		tag = strings.Trim(strings.TrimPrefix(tag, "W/"), `"`)
+		if v, err := strconv.ParseInt(tag, 10, 64); err == nil && v > 0 {
+			c.Versions = append(c.Versions, v)
+		}
+	}
+	return c
+}
+
+// integer reads a query parameter. One that is beyond what an int holds is as
+// large as one can be; one that is no number is a 400.
+func integer(q url.Values, name string, absent int) (int, error) {
+	text := strings.TrimSpace(q.Get(name))
+	if text == "" {
+		return absent, nil
+	}
+	n, err := strconv.Atoi(text)
+	if errors.Is(err, strconv.ErrRange) {
+		return n, nil
+	}
+	if err != nil {
+		return 0, scim.Errorf(400, scim.InvalidValue, "%s must be an integer", name)
+	}
+	return n, nil
+}
+
+// read reads the body of a request into dst, up to MaxBody.
+func (s *Server) read(r *request, dst []byte) ([]byte, error) {
+	if r.ContentLength > s.MaxBody {
+		return dst, &http.MaxBytesError{Limit: s.MaxBody}
+	}
+	buf := bytes.NewBuffer(dst)
+	if r.ContentLength > 0 {
+		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	_, err := buf.ReadFrom(http.MaxBytesReader(r.w, r.Body, s.MaxBody))
+	switch {
+	case err == nil:
+	case errors.As(err, new(*http.MaxBytesError)):
+		return dst, err
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return dst, scim.Errorf(400, scim.InvalidSyntax, "the body ended early")
+	default:
+		return dst, scim.Errorf(408, "", "the body did not arrive")
+	}
+	return buf.Bytes(), nil
+}
+
+// Buffers that hold an answer, or a body, while it is made. One that grew large
+// is let go.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
+
+func getBuffer() *[]byte {
+	b := buffers.Get().(*[]byte)
+	*b = (*b)[:0]
+	return b
+}
+
+func putBuffer(b *[]byte) {
+	if cap(*b) <= 256<<10 {
+		buffers.Put(b)
+	}
+}

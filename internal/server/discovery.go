@@ -1,0 +1,140 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/roster-scim/roster/scim"
+)
+
+// The bodies of the discovery endpoints (RFC 7643 sections 5 to 7).
+type (
+	meta struct {
+		ResourceType string `json:"resourceType"`
+		Location     string `json:"location"`
+	}
+	schemaBody struct {
+		Schemas []string `json:"schemas"` // erratum 8417
+		*scim.Schema
+		Meta meta `json:"meta"`
+	}
+	resourceTypeBody struct {
+		Schemas          []string               `json:"schemas"`
+		ID               string                 `json:"id"`
+		Name             string                 `json:"name"`
+		Endpoint         string                 `json:"endpoint"`
+		Description      string                 `json:"description"`
+		Schema           string                 `json:"schema"`
+		SchemaExtensions []scim.SchemaExtension `json:"schemaExtensions,omitempty"`
+		Meta             meta                   `json:"meta"`
+	}
+	supported struct {
+		Supported bool `json:"supported"`
+	}
+	configBody struct {
+		Schemas []string  `json:"schemas"`
+		Patch   supported `json:"patch"`
+		// The two limits are there although bulk is not: a client was seen to
+		// give up on the whole document without them (atlassian.md A11).
+		Bulk struct {
+			supported
+			MaxOperations  int `json:"maxOperations"`
+			MaxPayloadSize int `json:"maxPayloadSize"`
+		} `json:"bulk"`
+		Filter struct {
+			supported
+			MaxResults int `json:"maxResults"`
+		} `json:"filter"`
+		ChangePassword        supported              `json:"changePassword"`
+		Sort                  supported              `json:"sort"`
+		ETag                  supported              `json:"etag"`
+		AuthenticationSchemes []authenticationScheme `json:"authenticationSchemes"`
+		Meta                  meta                   `json:"meta"`
+	}
+	authenticationScheme struct {
+		Type        string `json:"type"`
+		Name        string `json:"name"`
+		Description string `json:"description"`
+		Primary     bool   `json:"primary"`
+	}
+)
+
+// discover serves /Schemas, /ResourceTypes and /ServiceProviderConfig. They
+// need a key, as Atlassian's do, but no scope.
+func (s *Server) discover(r *request, seg []string) error {
+	r.route = "scim /" + seg[0]
+	if len(seg) > 2 {
+		return scim.Errorf(404, "", "no such endpoint")
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return notAllowed(r, "GET")
+	}
+	if r.query().Has("filter") {
+		return scim.Errorf(403, "", "Forbidden; a filter on %s is not allowed (RFC 7644 section 4)", seg[0])
+	}
+	base := r.base + "/scim/directory/" + r.dir.ID
+	var all []any
+	var ids []string
+	switch seg[0] {
+	case "ServiceProviderConfig":
+		if len(seg) == 2 {
+			return scim.Errorf(404, "", "no such endpoint")
+		}
+		return r.sendJSON(http.StatusOK, config(r.dir.Model.Rules, base))
+	case "Schemas":
+		for _, sc := range r.dir.Model.Schemas {
+			ids = append(ids, sc.ID)
+			all = append(all, schemaBody{[]string{scim.SchemaURN}, sc, meta{"Schema", base + "/Schemas/" + sc.ID}})
+		}
+	case "ResourceTypes":
+		for _, t := range r.dir.Model.Types {
+			ids = append(ids, t.Name)
+			all = append(all, resourceTypeBody{
+				[]string{scim.ResourceTypeURN}, t.Name, t.Name, t.Endpoint, t.Description, t.Schema, t.Extensions,
+				meta{"ResourceType", base + "/ResourceTypes/" + t.Name},
+			})
+		}
+	}
+	if len(seg) == 2 {
+		r.route += "/{id}"
+		for i, id := range ids {
+			if id == seg[1] {
+				return r.sendJSON(http.StatusOK, all[i])
+			}
+		}
+		return scim.Errorf(404, "", "%s: there is no such one", seg[0])
+	}
+	rows, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	r.send(http.StatusOK, scimJSON, scim.AppendList(nil, int64(len(all)), 1, len(all), rows[1:len(rows)-1]))
+	return nil
+}
+
+// config says what this version offers, and no more.
+func config(rules scim.RuleSet, base string) *configBody {
+	c := &configBody{
+		Schemas: []string{scim.ServiceProviderConfigURN},
+		ETag:    supported{true},
+		AuthenticationSchemes: []authenticationScheme{{
+			Type: "oauthbearertoken", Name: "API key", Primary: true,
+			Description: "A key of the directory, sent as a bearer token.",
+		}},
+		Meta: meta{"ServiceProviderConfig", base + "/ServiceProviderConfig"},
+	}
+	c.Filter.Supported, c.Filter.MaxResults = true, rules.MaxPage
+	return c
+}
+
+// sendJSON sends v as a SCIM body.
+func (r *request) sendJSON(status int, v any) error {
+	body, err := json.Marshal(v, json.Deterministic(true), jsontext.EscapeForHTML(false))
+	if err != nil {
+		return err
+	}
+	r.send(status, scimJSON, body)
+	return nil
+}

@@ -1,0 +1,374 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	_ "embed"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/roster-scim/roster"
+	"github.com/roster-scim/roster/internal/directory"
+	"github.com/roster-scim/roster/scim"
+)
+
+//go:embed openapi.json
+var openAPI []byte
+
+// routes is the management API; openapi.json describes it. Handlers that need
+// a directory have it in the request, when the key opens it.
+func (s *Server) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	add := func(pattern string, h func(*request) error) {
+		mux.HandleFunc(pattern, func(_ http.ResponseWriter, hr *http.Request) {
+			r := hr.Context().Value(requestKey{}).(*request)
+			r.Request, r.route = hr, hr.Pattern
+			if err := h(r); err != nil {
+				s.fail(r, err)
+			}
+		})
+	}
+	in := func(scope roster.Scope, h func(*request) error) func(*request) error {
+		return func(r *request) error {
+			if err := s.enter(r, r.PathValue("directory")); err != nil {
+				return err
+			}
+			if scope != "" {
+				if err := r.allow(scope); err != nil {
+					return err
+				}
+			}
+			return h(r)
+		}
+	}
+	operator := func(h func(*request) error) func(*request) error {
+		return func(r *request) error {
+			if err := s.authenticate(r); err != nil {
+				return err
+			}
+			if !r.key.Operator() {
+				return scim.Errorf(403, "", "Forbidden; this needs an operator key: this one is of a directory")
+			}
+			if err := r.allow(roster.ScopeAdmin); err != nil {
+				return err
+			}
+			return h(r)
+		}
+	}
+	add("GET /api/v1/openapi.json", func(r *request) error {
+		r.send(http.StatusOK, plainJSON, openAPI)
+		return nil
+	})
+	add("GET /api/v1/directories", s.listDirectories)
+	add("POST /api/v1/directories", operator(s.createDirectory))
+	add("GET /api/v1/directories/{directory}", in("", s.getDirectory))
+	add("DELETE /api/v1/directories/{directory}", operator(s.deleteDirectory))
+
+	add("GET /api/v1/keys", operator(s.listKeys))
+	add("POST /api/v1/keys", operator(s.createKey))
+	add("POST /api/v1/keys/{key}/rotate", operator(s.rotateKey))
+	add("DELETE /api/v1/keys/{key}", operator(s.revokeKey))
+	add("GET /api/v1/directories/{directory}/keys", in(roster.ScopeAdmin, s.listKeys))
+	add("POST /api/v1/directories/{directory}/keys", in(roster.ScopeAdmin, s.createKey))
+	add("POST /api/v1/directories/{directory}/keys/{key}/rotate", in(roster.ScopeAdmin, s.rotateKey))
+	add("DELETE /api/v1/directories/{directory}/keys/{key}", in(roster.ScopeAdmin, s.revokeKey))
+
+	add("GET /api/v1/directories/{directory}/events", in(roster.ScopeEventsRead, s.events))
+	add("GET /api/v1/directories/{directory}/users/{user}/history", in(roster.ScopeEventsRead, s.history))
+	add("GET /api/v1/directories/{directory}/trash", in(roster.ScopeAdmin, s.trash))
+	add("POST /api/v1/directories/{directory}/trash/{user}/restore", in(roster.ScopeAdmin, s.restore))
+	add("DELETE /api/v1/directories/{directory}/trash/{user}", in(roster.ScopeAdmin, s.purge))
+	add("GET /api/v1/directories/{directory}/requests", in(roster.ScopeAdmin, s.requestLog))
+	return mux
+}
+
+type requestKey struct{}
+
+// manage serves what is under /api/v1/. The mux is asked first whether it has a
+// handler, so that what it would answer by itself has our form.
+func (s *Server) manage(r *request) error {
+	if _, pattern := s.api.Handler(r.Request); pattern == "" {
+		if methods := allowedAt(s.api, r.Request); len(methods) > 0 {
+			return notAllowed(r, methods...)
+		}
+		return scim.Errorf(404, "", "no such endpoint: /api/v1/openapi.json describes what there is")
+	}
+	s.api.ServeHTTP(r.w, r.WithContext(context.WithValue(r.Context(), requestKey{}, r)))
+	return nil
+}
+
+func allowedAt(mux *http.ServeMux, r *http.Request) (methods []string) {
+	for _, m := range []string{"GET", "POST", "DELETE"} {
+		other := r.Clone(r.Context())
+		other.Method = m
+		if _, p := mux.Handler(other); p != "" {
+			methods = append(methods, m)
+		}
+	}
+	return methods
+}
+
+// body reads a JSON body into v; a member that is not known is a 400.
+func (s *Server) body(r *request, v any) error {
+	if err := jsonBody(r.Request); err != nil {
+		return err
+	}
+	data := getBuffer()
+	defer putBuffer(data)
+	var err error
+	if *data, err = s.read(r, *data); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(*data, v, json.RejectUnknownMembers(true)); err != nil {
+		return scim.Errorf(400, scim.InvalidSyntax, "the body does not fit: %v", err)
+	}
+	return nil
+}
+
+func (r *request) reply(status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	r.send(status, plainJSON, body)
+	return nil
+}
+
+func (s *Server) listDirectories(r *request) error {
+	if err := s.authenticate(r); err != nil {
+		return err
+	}
+	list, err := s.dirs.List(r.Context())
+	if err != nil {
+		return err
+	}
+	if !r.key.Operator() {
+		list = slices.DeleteFunc(list, func(d *roster.Directory) bool { return d.ID != r.key.Directory })
+	} else if err := r.allow(roster.ScopeAdmin); err != nil {
+		return err
+	}
+	return r.reply(http.StatusOK, struct {
+		Directories []*roster.Directory `json:"directories"`
+	}{list})
+}
+
+func (s *Server) createDirectory(r *request) error {
+	var in struct {
+		Name    string         `json:"name"`
+		RuleSet string         `json:"ruleSet"`
+		Rules   jsontext.Value `json:"rules"`
+	}
+	if err := s.body(r, &in); err != nil {
+		return err
+	}
+	d, err := s.dirs.Create(r.Context(), in.Name, in.RuleSet, in.Rules, false)
+	if err != nil {
+		return err
+	}
+	r.w.Header().Set("Location", r.base+"/api/v1/directories/"+d.ID)
+	return r.reply(http.StatusCreated, d)
+}
+
+func (s *Server) getDirectory(r *request) error {
+	// Read afresh: the count of users is of now, not of the cache.
+	list, err := s.dirs.List(r.Context())
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		if d.ID == r.dir.ID {
+			return r.reply(http.StatusOK, d)
+		}
+	}
+	return directory.NoDirectory(r.dir.ID)
+}
+
+func (s *Server) deleteDirectory(r *request) error {
+	id := r.PathValue("directory")
+	if err := s.dirs.Delete(r.Context(), id); err != nil {
+		return err
+	}
+	s.requests.drop(id)
+	r.send(http.StatusNoContent, nil, nil)
+	return nil
+}
+
+func (s *Server) listKeys(r *request) error {
+	list, err := s.dirs.ListKeys(r.Context(), r.PathValue("directory"))
+	if err != nil {
+		return err
+	}
+	return r.reply(http.StatusOK, struct {
+		Keys []*roster.Key `json:"keys"`
+	}{list})
+}
+
+// A newKey is a key with its secret, which is shown this once.
+type newKey struct {
+	*roster.Key
+	Secret string `json:"key"`
+}
+
+func (s *Server) createKey(r *request) error {
+	var in struct {
+		Name      string         `json:"name"`
+		Scopes    []roster.Scope `json:"scopes"`
+		ExpiresAt time.Time      `json:"expiresAt"`
+	}
+	if err := s.body(r, &in); err != nil {
+		return err
+	}
+	k, secret, err := s.dirs.CreateKey(r.Context(), r.key, directory.NewKey{
+		Directory: r.PathValue("directory"), Name: in.Name, Scopes: in.Scopes, Expires: in.ExpiresAt,
+	})
+	if err != nil {
+		return err
+	}
+	return r.reply(http.StatusCreated, newKey{k, secret})
+}
+
+func (s *Server) rotateKey(r *request) error {
+	var in struct {
+		Overlap   string    `json:"overlap"`
+		ExpiresAt time.Time `json:"expiresAt"`
+	}
+	if r.ContentLength != 0 {
+		if err := s.body(r, &in); err != nil {
+			return err
+		}
+	}
+	var overlap time.Duration
+	if in.Overlap != "" {
+		var err error
+		if overlap, err = time.ParseDuration(in.Overlap); err != nil {
+			return scim.Errorf(400, scim.InvalidValue, `overlap must be a duration such as "24h"`)
+		}
+	}
+	k, secret, err := s.dirs.RotateKey(r.Context(), r.key, r.PathValue("directory"), r.PathValue("key"), overlap, in.ExpiresAt)
+	if err != nil {
+		return err
+	}
+	return r.reply(http.StatusCreated, newKey{k, secret})
+}
+
+func (s *Server) revokeKey(r *request) error {
+	if err := s.dirs.RevokeKey(r.Context(), r.PathValue("directory"), r.PathValue("key")); err != nil {
+		return err
+	}
+	r.send(http.StatusNoContent, nil, nil)
+	return nil
+}
+
+func (s *Server) events(r *request) error {
+	after, limit, err := cursor(r.query())
+	if err != nil {
+		return err
+	}
+	list, err := r.dir.Events(r.Context(), after, limit)
+	if err != nil {
+		return err
+	}
+	out := struct {
+		Events []*roster.Event `json:"events"`
+		Next   int64           `json:"next"`
+	}{list, after}
+	if n := len(list); n > 0 {
+		out.Next = list[n-1].Seq
+	}
+	return r.reply(http.StatusOK, out)
+}
+
+func (s *Server) history(r *request) error {
+	after, limit, err := cursor(r.query())
+	if err != nil {
+		return err
+	}
+	list, err := r.dir.History(r.Context(), r.dir.Model.Type("User"), r.PathValue("user"), after, limit)
+	if err != nil {
+		return err
+	}
+	return r.reply(http.StatusOK, struct {
+		Events []*roster.Event `json:"events"`
+	}{list})
+}
+
+// cursor reads after, a number, and limit.
+func cursor(q url.Values) (after int64, limit int, err error) {
+	if text := q.Get("after"); text != "" {
+		if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 {
+			return 0, 0, scim.Errorf(400, scim.InvalidValue, "after must be a number: the last one you have")
+		}
+	}
+	limit, err = integer(q, "limit", 0)
+	return after, limit, err
+}
+
+func (s *Server) trash(r *request) error {
+	limit, err := integer(r.query(), "limit", 0)
+	if err != nil {
+		return err
+	}
+	list, err := r.dir.Trash(r.Context(), r.query().Get("after"), limit)
+	if err != nil {
+		return err
+	}
+	type item struct {
+		ID        string    `json:"id"`
+		Type      string    `json:"type"`
+		UserName  string    `json:"userName,omitempty"`
+		DeletedAt time.Time `json:"deletedAt"`
+		DeletedBy string    `json:"deletedBy,omitempty"`
+	}
+	items := make([]item, 0, len(list))
+	for _, t := range list {
+		it := item{ID: t.ID, Type: t.Type, DeletedAt: t.Deleted, DeletedBy: t.Key}
+		if typ := r.dir.Model.Type(t.Type); typ != nil {
+			res, err := typ.Decode(t.Doc)
+			if err != nil {
+				return err
+			}
+			it.UserName = res.Get("userName").Text()
+		}
+		items = append(items, it)
+	}
+	return r.reply(http.StatusOK, struct {
+		Trash []item `json:"trash"`
+	}{items})
+}
+
+func (s *Server) restore(r *request) error {
+	t := r.dir.Model.Type("User")
+	res, err := r.dir.Restore(r.Context(), directory.Call{Key: r.key.ID, Request: r.id}, t, r.PathValue("user"))
+	if err != nil {
+		return err
+	}
+	loc := r.location(t, res.ID)
+	body, err := t.Render(nil, res.Doc, res.Meta(loc), nil)
+	if err != nil {
+		return err
+	}
+	r.answer(&answer{Status: http.StatusOK, ETag: etagOf(res), Location: loc, Resource: res.ID, Body: body})
+	return nil
+}
+
+func (s *Server) purge(r *request) error {
+	n, err := r.dir.Purge(r.Context(), r.dir.Model.Type("User"), r.PathValue("user"))
+	if err != nil {
+		return err
+	}
+	return r.reply(http.StatusOK, struct {
+		Events int64 `json:"events"`
+	}{n})
+}
+
+func (s *Server) requestLog(r *request) error {
+	return r.reply(http.StatusOK, struct {
+		Requests []loggedRequest `json:"requests"`
+	}{s.requests.get(r.dir.ID)})
+}

@@ -1,0 +1,329 @@
+package server
+
+import (
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/roster-scim/roster"
+	"github.com/roster-scim/roster/internal/directory"
+	"github.com/roster-scim/roster/scim"
+)
+
+// scim serves what is under /scim/. The forms of a base URL are
+//
+//	/scim/directory/{id}        as at Atlassian, and in every location
+//	/scim/directory/{id}/scim   the alias that Entra ID is given there
+//	/scim/v2                    the default directory
+//
+// ServeMux is not used: it redirects what it finds untidy, and a client that
+// follows a redirect of a PUT loses its body.
+func (s *Server) scim(r *request, rest string) error {
+	var dirID string
+	if v2, ok := cutSegment(rest, "v2"); ok {
+		rest = v2
+	} else {
+		var ok bool
+		if rest, ok = cutSegment(rest, "directory"); !ok {
+			return scim.Errorf(404, "", "Nothing is here: SCIM is under /scim/directory/{directoryId}/")
+		}
+		dirID, rest, _ = strings.Cut(rest, "/")
+		if alias, ok := cutSegment(rest, "scim"); ok {
+			rest = alias
+		}
+		var err error
+		if dirID, err = url.PathUnescape(dirID); err != nil || dirID == "" {
+			return directory.NoDirectory(dirID)
+		}
+	}
+	segments := strings.Split(strings.TrimSuffix(rest, "/"), "/")
+	for i, seg := range segments {
+		var err error
+		if segments[i], err = url.PathUnescape(seg); err != nil {
+			return scim.Errorf(404, "", "the path is not well escaped")
+		}
+	}
+	if err := s.enter(r, dirID); err != nil {
+		return err
+	}
+	r.w.Header()["Roster-Rule-Set"] = []string{r.dir.RuleSet}
+	return s.resource(r, segments)
+}
+
+// cutSegment takes a leading path segment from path.
+func cutSegment(path, segment string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(path, segment)
+	if !ok || rest != "" && rest[0] != '/' {
+		return path, false
+	}
+	return strings.TrimPrefix(rest, "/"), true
+}
+
+// enter finds the directory and lets the key in. The directory is looked up
+// first, so that a 401 has its form; a key of another directory gets the 404 of
+// one that does not exist.
+func (s *Server) enter(r *request, dirID string) error {
+	find := func() (*directory.Directory, error) {
+		if dirID == "" {
+			return s.dirs.Default(r.Context())
+		}
+		return s.dirs.Get(r.Context(), dirID)
+	}
+	d, notFound := find()
+	r.dir = d
+	if err := s.authenticate(r); err != nil {
+		return err
+	}
+	if notFound == nil && !r.key.Operator() && r.key.Directory != d.ID {
+		r.dir, notFound = nil, directory.NoDirectory(dirID)
+	}
+	return notFound
+}
+
+// resource serves what is under the base URL of a directory.
+func (s *Server) resource(r *request, seg []string) error {
+	for _, t := range r.dir.Model.Types {
+		if seg[0] != t.Endpoint[1:] {
+			continue
+		}
+		if t.Name != "User" || len(seg) > 2 || len(seg) == 2 && seg[1] == ".search" || r.Method == http.MethodPatch {
+			r.route = "scim " + t.Endpoint
+			return notYet(r)
+		}
+		if len(seg) == 1 {
+			return s.collection(r, t)
+		}
+		return s.one(r, t, seg[1])
+	}
+	switch seg[0] {
+	case "Schemas", "ResourceTypes", "ServiceProviderConfig":
+		return s.discover(r, seg)
+	case "Bulk", "Me", ".search":
+		r.route = "scim /" + seg[0]
+		return notYet(r)
+	}
+	return scim.Errorf(404, "", "no such endpoint: there are /Users, /Schemas, /ResourceTypes and /ServiceProviderConfig")
+}
+
+func notYet(r *request) error {
+	return scim.Errorf(501, "", "%s is not implemented in this version of Roster", strings.TrimPrefix(r.Method+" "+r.route, "scim "))
+}
+
+func notAllowed(r *request, methods ...string) error {
+	r.w.Header().Set("Allow", strings.Join(methods, ", "))
+	return scim.Errorf(405, "", "%s is not allowed here: %s", r.Method, strings.Join(methods, ", "))
+}
+
+// collection serves /Users.
+func (s *Server) collection(r *request, t *scim.Type) error {
+	r.route = "scim " + t.Endpoint
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return s.list(r, t)
+	case http.MethodPost:
+		return s.create(r, t)
+	}
+	return notAllowed(r, "GET", "POST")
+}
+
+// one serves /Users/{id}.
+func (s *Server) one(r *request, t *scim.Type, id string) error {
+	r.route = "scim " + t.Endpoint + "/{id}"
+	r.resource = id
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return s.get(r, t, id)
+	case http.MethodPut:
+		return s.replace(r, t, id)
+	case http.MethodDelete:
+		return s.delete(r, t, id)
+	}
+	return notAllowed(r, "GET", "PUT", "DELETE")
+}
+
+func (s *Server) get(r *request, t *scim.Type, id string) error {
+	if err := r.allow(roster.ScopeUsersRead); err != nil {
+		return err
+	}
+	p, err := projection(r, t)
+	if err != nil {
+		return err
+	}
+	res, err := r.dir.Get(r.Context(), t, id)
+	if err != nil {
+		return err
+	}
+	etag := etagOf(res)
+	if none := r.Header.Get("If-None-Match"); none != "" {
+		if c := condition(none); c.Any || slices.Contains(c.Versions, res.Version) {
+			r.w.Header()["Etag"] = []string{etag}
+			r.send(http.StatusNotModified, nil, nil)
+			return nil
+		}
+	}
+	buf := getBuffer()
+	defer putBuffer(buf)
+	if *buf, err = t.Render(*buf, res.Doc, res.Meta(r.location(t, id)), p); err != nil {
+		return err
+	}
+	r.w.Header()["Etag"] = []string{etag}
+	r.send(http.StatusOK, scimJSON, *buf)
+	return nil
+}
+
+func (s *Server) list(r *request, t *scim.Type) error {
+	if err := r.allow(roster.ScopeUsersRead); err != nil {
+		return err
+	}
+	p, err := projection(r, t)
+	if err != nil {
+		return err
+	}
+	q := r.query()
+	page := directory.Page{}
+	if page.Start, err = integer(q, "startIndex", 1); err != nil {
+		return err
+	}
+	if page.Count, err = integer(q, "count", directory.DefaultPage); err != nil {
+		return err
+	}
+	var filter *scim.Filter
+	if f := q.Get("filter"); strings.TrimSpace(f) != "" {
+		if filter, err = t.ParseFilter(f); err != nil {
+			return err
+		}
+	}
+	rows := getBuffer()
+	defer putBuffer(rows)
+	n := 0
+	total, err := r.dir.List(r.Context(), t, filter, page, func(res *directory.Result) (err error) {
+		if n++; n > 1 {
+			*rows = append(*rows, ',')
+		}
+		*rows, err = t.Render(*rows, res.Doc, res.Meta(r.location(t, res.ID)), p)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	buf := getBuffer()
+	defer putBuffer(buf)
+	*buf = scim.AppendList(*buf, total, max(page.Start, 1), n, *rows)
+	r.send(http.StatusOK, scimJSON, *buf)
+	return nil
+}
+
+func (s *Server) create(r *request, t *scim.Type) error {
+	return s.write(r, t, http.StatusCreated, true, func(c directory.Call, body *scim.Resource) (*directory.Result, error) {
+		return r.dir.Create(r.Context(), c, body)
+	})
+}
+
+func (s *Server) replace(r *request, t *scim.Type, id string) error {
+	return s.write(r, t, http.StatusOK, true, func(c directory.Call, body *scim.Resource) (*directory.Result, error) {
+		return r.dir.Replace(r.Context(), c, id, body)
+	})
+}
+
+func (s *Server) delete(r *request, t *scim.Type, id string) error {
+	return s.write(r, t, http.StatusNoContent, false, func(c directory.Call, _ *scim.Resource) (*directory.Result, error) {
+		return r.dir.Delete(r.Context(), c, t, id)
+	})
+}
+
+// write is what every change has in common: scope, projection, body, condition,
+// Idempotency-Key, and the answer.
+func (s *Server) write(r *request, t *scim.Type, status int, hasBody bool, do func(directory.Call, *scim.Resource) (*directory.Result, error)) error {
+	if err := r.allow(roster.ScopeUsersWrite); err != nil {
+		return err
+	}
+	p, err := projection(r, t)
+	if err != nil {
+		return err
+	}
+	data := getBuffer()
+	defer putBuffer(data)
+	var body *scim.Resource
+	if hasBody {
+		if err := jsonBody(r.Request); err != nil {
+			return err
+		}
+		if *data, err = s.read(r, *data); err != nil {
+			return err
+		}
+		var notes scim.Notes
+		body, notes, err = t.Parse(*data)
+		r.ignored, r.coerced = notes.Ignored, notes.Coerced
+		if err != nil {
+			return err
+		}
+	}
+	c := directory.Call{Key: r.key.ID, Request: r.id}
+	if match := r.Header.Get("If-Match"); match != "" && status != http.StatusCreated {
+		c.IfMatch = condition(match)
+	}
+	render := func(res *directory.Result, dst []byte) (*answer, error) {
+		a := &answer{Status: status, Ignored: append(slices.Clip(r.ignored), res.Ignored...), Coerced: r.coerced, Resource: res.ID}
+		if status == http.StatusNoContent {
+			return a, nil
+		}
+		a.ETag, a.Location = etagOf(res), r.location(t, res.ID)
+		a.Body, err = t.Render(dst, res.Doc, res.Meta(a.Location), p)
+		return a, err
+	}
+	if err := idempotency(r, &c, *data, render); err != nil {
+		return err
+	}
+	res, err := do(c, body)
+	if err != nil {
+		return err
+	}
+	if res.Answer != nil {
+		return r.replay(res.Answer)
+	}
+	buf := getBuffer()
+	defer putBuffer(buf)
+	a, err := render(res, *buf)
+	if err != nil {
+		return err
+	}
+	r.answer(a)
+	if a.Body != nil {
+		*buf = a.Body
+	}
+	return nil
+}
+
+// location returns the canonical URL of a resource, whatever alias was used.
+func (r *request) location(t *scim.Type, id string) string {
+	return r.base + "/scim/directory/" + r.dir.ID + t.Endpoint + "/" + id
+}
+
+// query returns the query parameters. What of them is not well escaped is left
+// out, as is usual.
+func (r *request) query() url.Values {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	return r.URL.Query()
+}
+
+func projection(r *request, t *scim.Type) (*scim.Projection, error) {
+	q := r.query()
+	return t.NewProjection(q["attributes"], q["excludedAttributes"])
+}
+
+// jsonBody accepts a body that says it is JSON, or does not say what it is.
+func jsonBody(r *http.Request) error {
+	ct := r.Header.Get("Content-Type")
+	if ct == "" || ct == "application/scim+json" || ct == "application/json" {
+		return nil
+	}
+	media, _, err := mime.ParseMediaType(ct)
+	if err == nil && (media == "application/json" || strings.HasSuffix(media, "+json")) {
+		return nil
+	}
+	return scim.Errorf(415, "", "the body must be application/scim+json or application/json")
+}

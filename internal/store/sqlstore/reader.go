@@ -1,0 +1,162 @@
+package sqlstore
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/roster-scim/roster"
+	"github.com/roster-scim/roster/internal/store"
+)
+
+// A reader is a store.Reader on a conn.
+type reader struct {
+	conn
+}
+
+var _ store.Reader = (*reader)(nil)
+
+var (
+	getResource = same(`SELECT version, created, modified, doc FROM resources
+		WHERE directory = $1 AND type = $2 AND id = $3`)
+	listResources = same(`SELECT id, version, created, modified, doc FROM resources
+		WHERE directory = $1 AND type = $2 AND id > $3 ORDER BY id LIMIT $4 OFFSET $5`)
+	// CROSS JOIN keeps SQLite from reading resources first.
+	listTerm = same(`SELECT t.id, r.version, r.created, r.modified, r.doc FROM terms t CROSS JOIN resources r
+		WHERE t.directory = $1 AND t.type = $2 AND t.attribute = $3 AND t.value = $4 AND t.id > $5
+		AND r.directory = t.directory AND r.type = t.type AND r.id = t.id
+		ORDER BY t.id LIMIT $6 OFFSET $7`)
+	countResources = same(`SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM counters WHERE directory = $1 AND type = $2`)
+	countTerm      = same(`SELECT count(*) FROM terms
+		WHERE directory = $1 AND type = $2 AND attribute = $3 AND value = $4`)
+)
+
+// errStop ends a query after the row that was wanted.
+var errStop = errors.New("stop")
+
+// one runs a query for at most one row; without one it returns ErrNotFound.
+func one(c conn, s *statement, fn func(row), args ...any) error {
+	err := c.query(s, func(r row) error { fn(r); return errStop }, args...)
+	switch {
+	case err == nil:
+		return store.ErrNotFound
+	case errors.Is(err, errStop):
+		return nil
+	}
+	return err
+}
+
+func (r *reader) Get(directory, typ, id string) (*store.Record, error) {
+	return r.get(getResource, directory, typ, id)
+}
+
+func (r *reader) get(s *statement, directory, typ, id string) (*store.Record, error) {
+	rec := &store.Record{Directory: directory, Type: typ, ID: id}
+	err := one(r.conn, s, func(row row) {
+		rec.Version = row.int(0)
+		rec.Created = row.time(1)
+		rec.Modified = row.time(2)
+		rec.Doc = row.bytes(3)
+	}, directory, typ, id)
+	if err != nil {
+		return nil, wrap(err, "get resource")
+	}
+	return rec, nil
+}
+
+func (r *reader) List(q store.Query, fn func(*store.Record) error) error {
+	scan := func(row row) error {
+		err := fn(&store.Record{
+			Directory: q.Directory, Type: q.Type, ID: row.text(0), Version: row.int(1),
+			Created: row.time(2), Modified: row.time(3), Doc: row.bytes(4),
+		})
+		if err != nil {
+			return &callerError{err}
+		}
+		return nil
+	}
+	var err error
+	if q.Term == nil {
+		err = r.query(listResources, scan, q.Directory, q.Type, q.After, int64(q.Limit), int64(q.Offset))
+	} else {
+		err = r.query(listTerm, scan, q.Directory, q.Type, q.Term.Attribute, q.Term.Value, q.After, int64(q.Limit), int64(q.Offset))
+	}
+	if caller, ok := errors.AsType[*callerError](err); ok {
+		return caller.err
+	}
+	return wrap(err, "list resources")
+}
+
+// A callerError is an error of a caller's function on its way through the
+// database's code.
+type callerError struct{ err error }
+
+func (e *callerError) Error() string { return e.err.Error() }
+
+func (r *reader) Count(q store.Query) (n int64, err error) {
+	scan := func(row row) { n = row.int(0) }
+	if q.Term == nil {
+		err = one(r.conn, countResources, scan, q.Directory, q.Type)
+	} else {
+		err = one(r.conn, countTerm, scan, q.Directory, q.Type, q.Term.Attribute, q.Term.Value)
+	}
+	return n, wrap(err, "count resources")
+}
+
+const trashColumns = `type, id, version, created, modified, doc, deleted, key_id`
+
+var (
+	getTrash = same(`SELECT ` + trashColumns + ` FROM trash
+		WHERE directory = $1 AND id = $2 AND type = $3`)
+	listTrash = same(`SELECT ` + trashColumns + ` FROM trash
+		WHERE directory = $1 AND id > $2 ORDER BY id, type LIMIT $3`)
+)
+
+func scanTrashed(directory string, row row) *store.Trashed {
+	return &store.Trashed{
+		Record: store.Record{
+			Directory: directory, Type: row.text(0), ID: row.text(1), Version: row.int(2),
+			Created: row.time(3), Modified: row.time(4), Doc: row.bytes(5),
+		},
+		Deleted: row.time(6),
+		Key:     row.text(7),
+	}
+}
+
+func (r *reader) GetTrash(directory, typ, id string) (t *store.Trashed, err error) {
+	err = one(r.conn, getTrash, func(row row) { t = scanTrashed(directory, row) }, directory, id, typ)
+	return t, wrap(err, "get trash")
+}
+
+func (r *reader) ListTrash(directory, after string, limit int) (list []*store.Trashed, err error) {
+	err = r.query(listTrash, func(row row) error {
+		list = append(list, scanTrashed(directory, row))
+		return nil
+	}, directory, after, int64(limit))
+	return list, wrap(err, "list trash")
+}
+
+var getSetting = same(`SELECT value FROM settings WHERE name = $1`)
+
+func (r *reader) GetSetting(name string) (value []byte, err error) {
+	err = one(r.conn, getSetting, func(row row) { value = row.bytes(0) }, name)
+	return value, wrap(err, "get setting")
+}
+
+var history = same(`SELECT ` + eventColumns + ` FROM events
+	WHERE directory = $1 AND resource = $2 AND version > $3 ORDER BY version, seq LIMIT $4`)
+
+func (r *reader) History(directory, resource string, after int64, limit int) ([]*roster.Event, error) {
+	list, err := queryEvents(r.conn, directory, history, directory, resource, after, int64(limit))
+	return list, wrap(err, "read history")
+}
+
+// wrap says what failed; what the contract promises is passed on as it is.
+func wrap(err error, doing string) error {
+	switch {
+	case err == nil:
+		return nil
+	case err == store.ErrNotFound, err == store.ErrExists, err == store.ErrStale: //nolint:errorlint // our own, unwrapped
+		return err
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}

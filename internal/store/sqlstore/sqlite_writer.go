@@ -1,0 +1,372 @@
+package sqlstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+
+	"modernc.org/sqlite"
+	sqlitelib "modernc.org/sqlite/lib"
+)
+
+// A writer is the one goroutine that writes to a SQLite database. It takes all
+// functions that wait, runs them one after another in one transaction and
+// answers them after its COMMIT: one sync of the disk for all (group commit).
+//
+// They run without savepoints, which would cost each an eighth of its time. Only
+// when one fails after it has written, the transaction is rolled back and all
+// are run again, now with savepoints; when SQLite itself fails, each is run
+// again in a transaction of its own.
+type writer struct {
+	connect func() (*sqliteConn, error)
+	conn    *sqliteConn
+	stats   *stats
+	logger  *slog.Logger
+	after   func() // is called between transactions
+
+	mu     sync.RWMutex // guards closed against sends to jobs
+	closed bool
+	jobs   chan *job
+	done   chan struct{} // closed when the goroutine has ended
+
+	// Of the goroutine alone.
+	batch      []*job
+	savepoints bool  // each function has a savepoint
+	saved      bool  // the present function has its savepoint
+	wrote      bool  // the present function has written
+	failed     bool  // SQLite has failed since the transaction began
+	seq        int64 // the last seq given out
+	seqLimit   int64 // the last that the database knows to be given out
+}
+
+const (
+	// maxBatch bounds how many functions share a transaction, and so how long
+	// the first of them waits for the last.
+	maxBatch = 256
+	// seqBlock is how many seqs are taken from the database at once. What is
+	// left of them when the process ends is never used.
+	seqBlock = 1000
+)
+
+// A job is one call of Update.
+type job struct {
+	ctx   context.Context
+	fn    func(conn) error
+	state atomic.Int32
+	err   error
+	panic any
+	done  chan struct{}
+}
+
+// The states of a job: it is waiting until it either runs or is given up.
+const (
+	waiting int32 = iota
+	running
+	givenUp
+)
+
+var (
+	begin       = same(`BEGIN IMMEDIATE`)
+	commit      = same(`COMMIT`)
+	rollback    = same(`ROLLBACK`)
+	savepoint   = same(`SAVEPOINT job`)
+	release     = same(`RELEASE job`)
+	rollbackJob = same(`ROLLBACK TO job`)
+)
+
+// update hands fn to the writer and waits for its answer.
+func (w *writer) update(ctx context.Context, fn func(conn) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	j := &job{ctx: ctx, fn: fn, done: make(chan struct{})}
+	if err := w.send(j); err != nil {
+		return err
+	}
+	select {
+	case <-j.done:
+	case <-ctx.Done():
+		if j.state.CompareAndSwap(waiting, givenUp) {
+			return ctx.Err()
+		}
+		<-j.done
+	}
+	if j.panic != nil {
+		panic(j.panic)
+	}
+	return j.err
+}
+
+func (w *writer) send(j *job) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
+		return errClosed
+	}
+	select {
+	case w.jobs <- j:
+		return nil
+	case <-j.ctx.Done():
+		return j.ctx.Err()
+	}
+}
+
+// close waits for the jobs that were sent and ends the goroutine.
+func (w *writer) close() error {
+	w.mu.Lock()
+	closed := w.closed
+	w.closed = true
+	w.mu.Unlock()
+	if !closed {
+		close(w.jobs)
+	}
+	<-w.done
+	if closed {
+		return nil
+	}
+	return w.conn.close()
+}
+
+// run is the goroutine.
+func (w *writer) run() {
+	ended := false
+	defer func() {
+		if ended {
+			close(w.done)
+			return
+		}
+		// A function has called runtime.Goexit, which nothing can stop: its batch
+		// has failed, and another goroutine goes on.
+		w.rollback()
+		w.answer(errors.New("a function has ended the goroutine that writes"))
+		go w.run()
+	}()
+	for j := range w.jobs {
+		w.batch = append(w.batch[:0], j)
+		w.gather()
+		w.process()
+		w.after()
+	}
+	ended = true
+}
+
+// gather adds the jobs that wait to the batch and leaves out those given up.
+func (w *writer) gather() {
+	for len(w.batch) < maxBatch {
+		select {
+		case j, ok := <-w.jobs:
+			if ok {
+				w.batch = append(w.batch, j)
+				continue
+			}
+		default:
+		}
+		break
+	}
+	live := w.batch[:0]
+	for _, j := range w.batch {
+		if !j.state.CompareAndSwap(waiting, running) {
+			continue
+		}
+		if err := j.ctx.Err(); err != nil {
+			j.err = err
+			close(j.done)
+			continue
+		}
+		live = append(live, j)
+	}
+	w.batch = live
+}
+
+// process runs the batch and answers it.
+func (w *writer) process() {
+	if len(w.batch) == 0 {
+		return
+	}
+	defer w.answer(nil)
+	err := w.attempt(w.batch, false)
+	if err == nil {
+		return
+	}
+	if errors.Is(err, errWrote) {
+		w.stats.retries.Add(int64(len(w.batch)))
+		if err = w.attempt(w.batch, true); err == nil {
+			return
+		}
+	}
+	w.logger.Warn("sqlite transaction failed", "functions", len(w.batch), "error", err)
+	if len(w.batch) == 1 {
+		w.fail(w.batch, err)
+		return
+	}
+	for i := range w.batch {
+		w.stats.retries.Add(1)
+		if err := w.attempt(w.batch[i:i+1], false); err != nil {
+			w.fail(w.batch[i:i+1], err)
+		}
+	}
+}
+
+// answer lets the callers of the batch go on; err is for those that have no
+// outcome yet.
+func (w *writer) answer(err error) {
+	for _, j := range w.batch {
+		if err != nil {
+			j.err = err
+		}
+		close(j.done)
+	}
+	clear(w.batch)
+	w.batch = w.batch[:0]
+}
+
+// fail gives err to each job that has no error of its own.
+func (w *writer) fail(jobs []*job, err error) {
+	for _, j := range jobs {
+		if j.err == nil {
+			j.err = err
+		}
+	}
+}
+
+// errWrote says that a function failed after it had written.
+var errWrote = errors.New("function failed after it had written")
+
+// attempt runs jobs in one transaction. With an error nothing of it is
+// committed, and the outcome of the jobs is void.
+func (w *writer) attempt(jobs []*job, savepoints bool) error {
+	if err := w.begin(); err != nil {
+		return err
+	}
+	w.savepoints, w.failed = savepoints, false
+	succeeded := int64(0)
+	for _, j := range jobs {
+		w.saved, w.wrote = false, false
+		j.err, j.panic = nil, nil
+		w.call(j)
+		switch {
+		case w.failed:
+			w.rollback()
+			if j.err != nil {
+				return j.err
+			}
+			return errors.New("function has ignored a failure of the database")
+		case j.err == nil && j.panic == nil:
+			succeeded++
+			if w.saved {
+				if _, err := w.conn.exec(release); err != nil {
+					w.rollback()
+					return err
+				}
+			}
+		case !w.wrote:
+			// There is nothing to undo.
+		case len(jobs) == 1:
+			w.rollback()
+			return nil
+		case !w.saved:
+			w.rollback()
+			return errWrote
+		default:
+			if err := w.rollbackJob(); err != nil {
+				w.rollback()
+				return err
+			}
+		}
+	}
+	if _, err := w.conn.exec(commit); err != nil {
+		w.rollback()
+		return fmt.Errorf("commit: %w", err)
+	}
+	w.stats.updates.Add(succeeded)
+	w.stats.commits.Add(1)
+	return nil
+}
+
+// call runs the function of j and keeps its panic for the caller of Update.
+func (w *writer) call(j *job) {
+	defer func() {
+		if v := recover(); v != nil {
+			j.panic = fmt.Sprintf("%v\n\n%s", v, debug.Stack())
+		}
+	}()
+	j.err = j.fn(w.conn)
+}
+
+// begin begins a transaction, on a new connection when the present one cannot.
+func (w *writer) begin() error {
+	w.savepoints = false
+	_, err := w.conn.exec(begin)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("begin: %w", err)
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqlitelib.SQLITE_BUSY {
+		return err // another process is writing
+	}
+	c, connectErr := w.connect()
+	if connectErr != nil {
+		return errors.Join(err, connectErr)
+	}
+	_ = w.conn.close()
+	w.conn = c
+	c.writer = w
+	if _, again := c.exec(begin); again != nil {
+		return errors.Join(err, again)
+	}
+	return nil
+}
+
+// rollback undoes the transaction, if SQLite has not done so already.
+func (w *writer) rollback() {
+	w.savepoints = false
+	_, _ = w.conn.exec(rollback)
+	w.seqLimit = w.seq
+}
+
+func (w *writer) rollbackJob() error {
+	w.savepoints = false
+	defer func() { w.savepoints = true }()
+	if _, err := w.conn.exec(rollbackJob); err != nil {
+		return err
+	}
+	_, err := w.conn.exec(release)
+	w.seqLimit = w.seq
+	return err
+}
+
+// beforeWrite sets the savepoint of a function just before it writes.
+func (w *writer) beforeWrite() error {
+	if !w.savepoints || w.saved {
+		return nil
+	}
+	w.saved = true
+	_, err := w.conn.exec(savepoint)
+	return err
+}
+
+// seqSetting is the setting that keeps the last seq that may be given out.
+const seqSetting = "sqlite.seq"
+
+// nextSeq returns a seq that is greater than any before, also than those of
+// events that were erased since. It is read from the database once in a block
+// and after each rollback, which may have undone the taking of the block.
+func (w *writer) nextSeq() (int64, error) {
+	if w.seq >= w.seqLimit {
+		kept, err := w.keptSeq()
+		if err != nil {
+			return 0, err
+		}
+		w.seq = max(w.seq, kept)
+		if _, err := w.conn.exec(putSetting, seqSetting, fmt.Appendf(nil, "%d", w.seq+seqBlock)); err != nil {
+			return 0, err
+		}
+		w.seqLimit = w.seq + seqBlock
+	}
+	w.seq++
+	return w.seq, nil
+}
