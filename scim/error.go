@@ -3,6 +3,7 @@ package scim
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -74,11 +75,8 @@ func (e *Error) AppendJSON(dst []byte) []byte {
 }
 
 // appendQuote appends s as a JSON string. Text that is not UTF-8 can reach an
-// error's detail only; it is replaced there.
+// error's detail only; what is not is replaced there.
 func appendQuote(dst []byte, s string) []byte {
-	out, err := jsontext.AppendQuote(dst, s)
-	if err != nil {
-		out, _ = jsontext.AppendQuote(dst, fmt.Sprintf("%q", s))
-	}
-	return out
+	dst, _ = jsontext.AppendQuote(dst, strings.ToValidUTF8(s, "\uFFFD"))
+	return dst
 }

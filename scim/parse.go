@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -62,7 +63,7 @@ func (r *Resource) value(a *Attr) Value {
 	if a.parent == r.typ.root {
 		return find(r.members, a)
 	}
-	return find(r.value(a.parent).members, a)
+	return find(r.value(a.parent).Members(), a)
 }
 
 func find(members []Member, a *Attr) Value {
@@ -118,22 +119,58 @@ type parser struct {
 	dec    jsontext.Decoder
 	stored bool
 	notes  Notes
+
+	text    string   // the whole input: the texts of a resource are parts of it
+	room    []Member // where the members of finished objects go
+	placed  []placed // what a qualified name gave
+	objects uint64   // objects begun, ever
+	seen    []uint64 // by Attr.ord: the object that gave the attribute last
+}
+
+// placed is a member of outer, an attribute at the top, that was given there
+// under the qualified name at.
+type placed struct {
+	outer *Attr
+	Member
+	at string
 }
 
 func (p *parser) reset(t *Type, data []byte) {
 	p.typ, p.stored, p.notes = t, false, Notes{}
+	p.text = string(data)
 	p.buf = *bytes.NewBuffer(data)
 	p.dec.Reset(&p.buf)
+	if n := len(t.attrs); len(p.seen) < n {
+		p.seen = make([]uint64, n)
+	}
 }
 
 func (p *parser) release() {
-	p.buf = bytes.Buffer{}
+	p.buf, p.text, p.room, p.placed = bytes.Buffer{}, "", nil, nil
 	parsers.Put(p)
+}
+
+// keep copies the members of a finished object to where they stay. The objects
+// of a resource share few allocations.
+func (p *parser) keep(members []Member) []Member {
+	n, used := len(members), len(p.room)
+	if n == 0 {
+		return nil
+	}
+	if n > cap(p.room)-used {
+		// A member takes some 25 bytes of JSON.
+		p.room, used = make([]Member, 0, max(n, min(8+len(p.text)/25, 64))), 0
+	}
+	p.room = append(p.room, members...)
+	return p.room[used : used+n : used+n]
 }
 
 func (p *parser) resource() (*Resource, error) {
 	if k := p.dec.PeekKind(); k != '{' {
-		if _, err := p.dec.ReadToken(); err != nil {
+		switch _, err := p.dec.ReadToken(); {
+		case err == io.EOF:
+			return nil, Errorf(400, InvalidSyntax, "the body is empty: send a JSON object")
+		case err != nil:
 			return nil, p.syntax(err)
 		}
 		return nil, Errorf(400, InvalidSyntax, "the body must be a JSON object, not %s", kindName(k))
@@ -148,6 +185,9 @@ func (p *parser) resource() (*Resource, error) {
 		}
 		return nil, p.syntax(err)
 	}
+	if members, err = p.place(members); err != nil {
+		return nil, err
+	}
 	return &Resource{typ: p.typ, members: members}, nil
 }
 
@@ -156,96 +196,94 @@ func (p *parser) object(scope *Attr) ([]Member, error) {
 	if _, err := p.dec.ReadToken(); err != nil { // {
 		return nil, p.syntax(err)
 	}
-	var members []Member
-	sorted := true
+	p.objects++
+	object := p.objects
+	complex := scope != p.typ.root && !scope.Extension // is replaced as a whole: a null in it says nothing
+	var buf [16]Member
+	members, sorted := buf[:0], true
 	for p.dec.PeekKind() != '}' {
 		raw, err := p.dec.ReadValue()
 		if err != nil {
 			return nil, p.syntax(err)
 		}
 		a := scope.names[string(raw[1:len(raw)-1])] // without allocation, for the usual spelling
-		outer := scope
+		name := ""
 		if a == nil {
-			name, err := unquote(raw)
-			if err != nil {
+			if name, err = unquote(raw); err != nil {
 				return nil, p.syntax(err)
 			}
 			if a = scope.Sub(name); a == nil {
-				if a, outer = p.qualified(scope, name); a == nil {
-					if err := p.unknown(scope, name); err != nil {
-						return nil, err
-					}
-					continue
+				a = p.qualified(scope, name)
+			}
+			if a == nil {
+				if err := p.unknown(scope, name); err != nil {
+					return nil, err
 				}
+				continue
 			}
 		}
+		if p.seen[a.ord] == object {
+			return nil, p.invalid(InvalidSyntax, "%s is given twice (names ignore case)", a.Path)
+		}
+		p.seen[a.ord] = object
 		v, err := p.member(a)
 		if err != nil {
 			return nil, err
 		}
-		if v.kind == Absent {
-			continue
+		switch {
+		case v.kind == Absent || complex && v.unset():
+		case a.parent != scope:
+			p.placed = append(p.placed, placed{a.parent, Member{a, v}, name})
+		default:
+			sorted = sorted && (len(members) == 0 || members[len(members)-1].Attr.ord < a.ord)
+			members = append(members, Member{a, v})
 		}
-		if outer != scope {
-			// A name that reaches below scope: "name.givenName", "urn:…:department".
-			if !p.placeBelow(&members, outer, Member{a, v}) {
-				return nil, p.invalid(InvalidSyntax, "%s is given twice", a.Path)
-			}
-			sorted = false
-			continue
-		}
-		if n := len(members); n > 0 && members[n-1].Attr.ord >= a.ord {
-			if find(members, a).kind != Absent {
-				return nil, p.invalid(InvalidSyntax, "%s is given twice (names ignore case)", a.Path)
-			}
-			sorted = false
-		}
-		if members == nil {
-			members = make([]Member, 0, min(len(scope.subs), 16))
-		}
-		members = append(members, Member{a, v})
 	}
 	if _, err := p.dec.ReadToken(); err != nil { // }
 		return nil, p.syntax(err)
 	}
 	if !sorted {
-		slices.SortFunc(members, func(a, b Member) int { return a.Attr.ord - b.Attr.ord })
+		slices.SortFunc(members, byOrd)
 	}
-	return members, nil
+	return p.keep(members), nil
 }
+
+func byOrd(a, b Member) int { return a.Attr.ord - b.Attr.ord }
 
 // qualified finds the attribute that identity providers call by a qualified
-// name where the RFC has nested objects, and the attribute that it belongs in.
-func (p *parser) qualified(scope *Attr, name string) (a, outer *Attr) {
+// name, "name.givenName" or "urn:…:department", where the RFC has nested
+// objects; or nil.
+func (p *parser) qualified(scope *Attr, name string) *Attr {
 	if p.stored || scope != p.typ.root || !p.typ.Rules.Tolerant || !strings.ContainsAny(name, ".:") {
-		return nil, nil
+		return nil
 	}
-	a = p.typ.Attr(name)
-	if a == nil || a.parent.MultiValued || a.parent.parent != nil && a.parent.parent != p.typ.root {
-		return nil, nil
+	a := p.typ.Attr(name)
+	if a == nil || a.parent.MultiValued || a.parent != p.typ.root && a.parent.parent != p.typ.root {
+		return nil
 	}
 	note(&p.notes.Coerced, a.Path+" (qualified name)")
-	return a, a.parent
+	return a
 }
 
-// placeBelow puts m into the object of outer, which is a member at the top. It
-// reports false when there is a value already.
-func (p *parser) placeBelow(members *[]Member, outer *Attr, m Member) bool {
-	for i := range *members {
-		if o := &(*members)[i]; o.Attr == outer {
-			if find(o.Value.members, m.Attr).kind != Absent {
-				return false
-			}
-			if o.Value.kind != Object {
-				o.Value = Value{kind: Object}
-			}
-			o.Value.members = append(o.Value.members, m)
-			slices.SortFunc(o.Value.members, func(a, b Member) int { return a.Attr.ord - b.Attr.ord })
-			return true
+// place puts what qualified names gave into the objects where it belongs.
+func (p *parser) place(members []Member) ([]Member, error) {
+	for _, m := range p.placed {
+		i, found := slices.BinarySearchFunc(members, Member{Attr: m.outer}, byOrd)
+		if !found {
+			members = slices.Insert(members, i, Member{Attr: m.outer})
 		}
+		o := &members[i].Value
+		if find(o.Members(), m.Attr).kind != Absent {
+			return nil, Errorf(400, InvalidSyntax, "%s is given twice (at /%s)", m.Attr.Path, clip(m.at))
+		}
+		below := slices.Clone(o.Members())
+		if m.outer.Extension || !m.Value.unset() {
+			below = append(below, m.Member)
+			slices.SortFunc(below, byOrd)
+		}
+		*o = objectValue(below)
 	}
-	*members = append(*members, Member{outer, Value{kind: Object, members: []Member{m}}})
-	return true
+	return members, nil
 }
 
 // unknown passes over a member that no schema knows.
@@ -282,14 +320,17 @@ func (p *parser) skip() error {
 
 // member reads the value of a. What a client may not write is passed over.
 func (p *parser) member(a *Attr) (Value, error) {
-	if !p.stored {
-		if a.Mutability == ReadOnly || a.linked && a.Mutability == ReadOnly {
-			return Value{}, p.skip()
+	switch {
+	case p.stored:
+	case a.Mutability == ReadOnly, a.parent.Mutability == ReadOnly:
+		return Value{}, p.skip()
+	case a.never(), a.parent.never(): // checked, and forgotten
+		_, err := p.value(a)
+		if e, ok := err.(*Error); ok && e.Type == InvalidSyntax {
+			// The decoder's words may quote the value.
+			err = Errorf(400, InvalidSyntax, "%s is not valid JSON", a.Path)
 		}
-		if a.never() {
-			_, err := p.value(a) // checked, and forgotten
-			return Value{}, err
-		}
+		return Value{}, err
 	}
 	return p.value(a)
 }
@@ -319,7 +360,8 @@ func (p *parser) list(a *Attr, kind jsontext.Kind) (Value, error) {
 	if _, err := p.dec.ReadToken(); err != nil {
 		return Value{}, p.syntax(err)
 	}
-	v := Value{kind: List}
+	var buf [4]Value
+	items := buf[:0]
 	for n := 0; p.dec.PeekKind() != ']'; n++ {
 		if n >= MaxValues && !p.stored {
 			return Value{}, p.invalid(InvalidValue, "%s has more than %d values", a.Path, MaxValues)
@@ -336,15 +378,15 @@ func (p *parser) list(a *Attr, kind jsontext.Kind) (Value, error) {
 			return Value{}, err
 		}
 		// The same value twice is one (RFC 7643 section 2.4).
-		if it.unset() || slices.ContainsFunc(v.items, it.Equal) {
+		if !p.stored && (it.unset() || slices.ContainsFunc(items, it.Equal)) {
 			continue
 		}
-		v.items = append(v.items, it)
+		items = append(items, it)
 	}
 	if _, err := p.dec.ReadToken(); err != nil {
 		return Value{}, p.syntax(err)
 	}
-	return v, nil
+	return listValue(slices.Clone(items)), nil
 }
 
 // single reads one value of a: its only one, or one of a list.
@@ -353,12 +395,12 @@ func (p *parser) single(a *Attr, kind jsontext.Kind) (Value, error) {
 	case TypeComplex:
 		if kind == '"' && a.Name == "manager" && p.typ.Rules.Tolerant && !p.stored {
 			sub := a.Sub("value")
-			v, err := p.text(sub)
+			v, err := p.string(sub)
 			if err != nil || v.kind == Absent {
 				return v, err
 			}
 			note(&p.notes.Coerced, a.Path+" (a string)")
-			return Value{kind: Object, members: []Member{{sub, v}}}, nil
+			return objectValue([]Member{{sub, v}}), nil
 		}
 		if kind != '{' {
 			return Value{}, p.mismatch(a, kind, "an object")
@@ -367,10 +409,7 @@ func (p *parser) single(a *Attr, kind jsontext.Kind) (Value, error) {
 		if err != nil {
 			return Value{}, err
 		}
-		if !a.Extension {
-			members = slices.DeleteFunc(members, func(m Member) bool { return m.Value.unset() })
-		}
-		return Value{kind: Object, members: members}, nil
+		return objectValue(members), nil
 	case TypeBoolean:
 		return p.boolean(a, kind)
 	case TypeInteger, TypeDecimal:
@@ -379,7 +418,7 @@ func (p *parser) single(a *Attr, kind jsontext.Kind) (Value, error) {
 	if kind != '"' {
 		return Value{}, p.mismatch(a, kind, "a string")
 	}
-	return p.text(a)
+	return p.string(a)
 }
 
 func (p *parser) boolean(a *Attr, kind jsontext.Kind) (Value, error) {
@@ -419,17 +458,26 @@ func (p *parser) number(a *Attr, kind jsontext.Kind) (Value, error) {
 	if a.Type == TypeInteger && bytes.ContainsAny(raw, ".eE") {
 		return Value{}, p.invalid(InvalidValue, "%s must be an integer", a.Path)
 	}
-	return Value{kind: Number, text: string(raw)}, nil
+	return Value{kind: Number, text: p.read(raw)}, nil
 }
 
-// text reads a string and what is written as one.
-func (p *parser) text(a *Attr) (Value, error) {
+// read returns raw, which was read last, as a part of the input.
+func (p *parser) read(raw jsontext.Value) string {
+	end := int(p.dec.InputOffset())
+	return p.text[end-len(raw) : end]
+}
+
+// string reads a string and what is written as one.
+func (p *parser) string(a *Attr) (Value, error) {
 	raw, err := p.dec.ReadValue()
 	if err != nil {
 		return Value{}, p.syntax(err)
 	}
-	s, err := unquote(raw)
-	if err != nil {
+	var s string
+	if bytes.IndexByte(raw, '\\') < 0 {
+		s = p.read(raw)
+		s = s[1 : len(s)-1]
+	} else if s, err = unquote(raw); err != nil {
 		return Value{}, p.syntax(err)
 	}
 	if p.stored {
@@ -478,12 +526,20 @@ func (p *parser) tooDeep() error {
 	return p.invalid(InvalidSyntax, "more than %d levels of nesting", MaxDepth)
 }
 
+// mismatch is the error of a value, not yet read, of the wrong kind.
 func (p *parser) mismatch(a *Attr, kind jsontext.Kind, want string) error {
-	if kind == 0 { // what stands there is no JSON: let the decoder say so
+	if kind == 0 || kind == '}' || kind == ']' { // what stands there is no value: let the decoder say so
 		_, err := p.dec.ReadToken()
 		return p.syntax(err)
 	}
-	return p.invalid(InvalidValue, "%s must be %s, not %s", a.Path, want, kindName(kind))
+	at := string(p.dec.StackPointer())
+	if in, n := p.dec.StackIndex(p.dec.StackDepth()); in == '[' {
+		if n > 0 { // the pointer is that of the value before
+			at = at[:strings.LastIndexByte(at, '/')]
+		}
+		at = fmt.Sprintf("%s/%d", at, n)
+	}
+	return Errorf(400, InvalidValue, "%s must be %s, not %s (at %s)", a.Path, want, kindName(kind), clip(at))
 }
 
 // invalid is an error at the place that was read last.

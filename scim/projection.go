@@ -8,8 +8,6 @@ type Projection struct {
 	show []bool // by Attr.ord
 }
 
-func (p *Projection) shows(a *Attr) bool { return p == nil || p.show[a.ord] }
-
 // Shows reports whether an answer shows the attribute a.
 func (p *Projection) Shows(a *Attr) bool {
 	if p == nil {
@@ -27,40 +25,47 @@ func (t *Type) NewProjection(attributes, excluded []string) (*Projection, error)
 	switch {
 	case len(attributes) > 0 && len(excluded) > 0:
 		return nil, Errorf(400, InvalidValue, "attributes and excludedAttributes exclude each other: send one of them")
-	case len(attributes) == 0 && len(excluded) == 0 && t.plain:
+	case len(attributes) == 0 && len(excluded) == 0:
 		return nil, nil
+	case len(attributes) == 0:
+		return t.excluding(excluded), nil
 	}
 	p := &Projection{show: make([]bool, len(t.attrs))}
-	if len(attributes) > 0 {
-		for _, name := range attributes {
-			if a := t.Attr(name); a != nil {
-				p.include(a)
-			}
+	for _, name := range attributes {
+		if a := t.Attr(name); a != nil {
+			p.include(a)
 		}
-		for _, a := range t.attrs {
-			// A sub-attribute that is returned always comes with its parent.
-			if a.Returned == ReturnedAlways && (a.parent == t.root || p.show[a.parent.ord]) {
-				p.show[a.ord] = true
-			}
-		}
-	} else {
-		for _, a := range t.attrs {
-			p.show[a.ord] = a.Returned != ReturnedRequest && !a.never()
-		}
-		for _, name := range excluded {
-			if a := t.Attr(name); a != nil && a.Returned != ReturnedAlways {
-				p.exclude(a)
-			}
+	}
+	for _, a := range t.attrs {
+		// A sub-attribute that is returned always comes with its parent.
+		if a.Returned == ReturnedAlways && (a.parent == t.root || p.show[a.parent.ord]) {
+			p.show[a.ord] = true
 		}
 	}
 	return p, nil
+}
+
+// excluding returns the Projection of all that is shown unasked but names.
+func (t *Type) excluding(names []string) *Projection {
+	p := &Projection{show: make([]bool, len(t.attrs))}
+	for _, a := range t.attrs {
+		p.show[a.ord] = a.Returned != ReturnedRequest && !a.never()
+	}
+	for _, name := range names {
+		if a := t.Attr(name); a != nil && a.Returned != ReturnedAlways {
+			p.exclude(a)
+		}
+	}
+	return p
 }
 
 // include shows a with all below it, and the way down to it.
 func (p *Projection) include(a *Attr) {
 	var below func(a *Attr, asked bool)
 	below = func(a *Attr, asked bool) {
-		p.show[a.ord] = !a.never() && (asked || a.Returned != ReturnedRequest)
+		if !a.never() && (asked || a.Returned != ReturnedRequest) {
+			p.show[a.ord] = true
+		}
 		for _, s := range a.subs {
 			below(s, false)
 		}
@@ -75,11 +80,10 @@ func (p *Projection) include(a *Attr) {
 func (p *Projection) exclude(a *Attr) {
 	p.show[a.ord] = false
 	for _, s := range a.subs {
-		if s.Returned == ReturnedAlways {
-			p.show[a.ord] = true
-		} else {
+		if s.Returned != ReturnedAlways {
 			p.exclude(s)
 		}
+		p.show[a.ord] = p.show[a.ord] || p.show[s.ord]
 	}
 }
 

@@ -22,13 +22,16 @@ type Meta struct {
 // through p to dst.
 func (t *Type) Render(dst, doc []byte, m *Meta, p *Projection) ([]byte, error) {
 	if p == nil {
-		return t.renderAll(dst, doc, m), nil
+		if t.plain {
+			return t.renderAll(dst, doc, m), nil
+		}
+		p = t.unasked
 	}
 	r, err := t.Decode(doc)
 	if err != nil {
 		return dst, err
 	}
-	links, err := t.links(m)
+	links, err := t.links(m, p)
 	if err != nil {
 		return dst, err
 	}
@@ -81,18 +84,18 @@ func (t *Type) showsNoLinks() bool {
 	return t.Rules.ObservedShape && t.linked != nil && t.Schema == UserURN
 }
 
-func (t *Type) links(m *Meta) ([]Member, error) {
-	if t.linked == nil || len(m.Links) == 0 && !t.showsNoLinks() {
+func (t *Type) links(m *Meta, p *Projection) ([]Member, error) {
+	if t.linked == nil || !p.show[t.linked.ord] || len(m.Links) == 0 && !t.showsNoLinks() {
 		return nil, nil
 	}
 	if len(m.Links) == 0 {
-		return []Member{{t.linked, Value{kind: List}}}, nil
+		return []Member{{t.linked, listValue(nil)}}, nil
 	}
-	p := parsers.Get().(*parser)
-	defer p.release()
-	p.reset(t, m.Links)
-	p.stored = true
-	v, err := p.value(t.linked)
+	r := parsers.Get().(*parser)
+	defer r.release()
+	r.reset(t, m.Links)
+	r.stored = true
+	v, err := r.value(t.linked)
 	return []Member{{t.linked, v}}, err
 }
 

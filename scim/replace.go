@@ -43,7 +43,7 @@ func Replace(current, body *Resource) (next *Resource, ignored []string, err err
 	if err != nil {
 		return nil, nil, err
 	}
-	next = &Resource{typ: t, members: settle(members)}
+	next = &Resource{typ: t, members: members}
 	if t.active != nil && next.value(t.active).kind == Absent {
 		if t.Rules.KeepOmittedActive {
 			next.set(t.active, current.value(t.active))
@@ -51,7 +51,7 @@ func Replace(current, body *Resource) (next *Resource, ignored []string, err err
 			next.set(t.active, BoolValue(true))
 		}
 	}
-	if ext := t.root.Sub("externalId"); t.Rules.KeepOmittedExternalID && body.value(ext).kind == Absent {
+	if ext := t.externalID; t.Rules.KeepOmittedExternalID && body.value(ext).kind == Absent {
 		next.set(ext, current.value(ext))
 	}
 	for _, top := range t.views {
@@ -61,9 +61,9 @@ func Replace(current, body *Resource) (next *Resource, ignored []string, err err
 		case a.kind == Absent:
 			sent = b
 		case b.kind == Absent:
-		case a.text == old.text: // the view that the client edited is the other one
+		case a.same(old): // the view that the client edited is the other one
 			sent = b
-		case b.text != old.text && a.text != b.text:
+		case !b.same(old) && !b.same(a):
 			ignored = append(ignored, top.view.Path)
 		}
 		next.setViews(top, sent)
@@ -73,30 +73,50 @@ func Replace(current, body *Resource) (next *Resource, ignored []string, err err
 
 // replaceMembers makes the members of one level: those at the top, or those of
 // an extension, whose attributes are replaced one by one like those at the top.
+// A complex attribute is replaced as a whole, but for what a client cannot
+// write in it.
 func replaceMembers(scope *Attr, current, body []Member) ([]Member, error) {
-	var members []Member
+	members := make([]Member, 0, max(len(current), len(body))+2)
 	for _, a := range scope.subs {
-		old, sent := find(current, a), find(body, a)
+		var old, sent Value
+		old, current = shift(current, a)
+		sent, body = shift(body, a)
+		if old.kind == Absent && sent.kind == Absent {
+			continue
+		}
 		switch {
-		case a.Extension:
-			below, err := replaceMembers(a, old.members, sent.members)
-			if err != nil {
-				return nil, err
-			}
-			sent = Value{kind: Object, members: below}
 		case a.Mutability == ReadOnly:
 			sent = old
 		case a.Mutability == Immutable && !old.unset():
 			if !sent.unset() && !sent.Equal(old) {
-				return nil, Errorf(400, Mutability, "%s is immutable: it stays as it is, send the same value or leave it out", a.Path)
+				return nil, immutable(a)
 			}
 			sent = old
+		case a.Extension, a.guarded && !old.unset() && !sent.unset():
+			below, err := replaceMembers(a, old.Members(), sent.Members())
+			if err != nil {
+				return nil, err
+			}
+			sent = objectValue(below)
 		}
-		if sent.kind != Absent {
+		if !sent.unset() {
 			members = append(members, Member{a, sent})
 		}
 	}
 	return members, nil
+}
+
+func immutable(a *Attr) *Error {
+	return Errorf(400, Mutability, "%s is immutable: it stays as it is, send the same value or leave it out", a.Path)
+}
+
+// shift returns the value of a when members begin with it, and the members
+// that follow.
+func shift(members []Member, a *Attr) (Value, []Member) {
+	if len(members) > 0 && members[0].Attr == a {
+		return members[0].Value, members[1:]
+	}
+	return Value{}, members
 }
 
 // settle returns members without those that have no value: null, [] and {} are
@@ -105,7 +125,7 @@ func settle(members []Member) []Member {
 	out := make([]Member, 0, len(members)+1)
 	for _, m := range members {
 		if m.Attr.Extension {
-			m.Value = Value{kind: Object, members: settle(m.Value.members)}
+			m.Value = objectValue(settle(m.Value.Members()))
 		}
 		if !m.Value.unset() {
 			out = append(out, m)
@@ -114,12 +134,12 @@ func settle(members []Member) []Member {
 	return out
 }
 
-// Set returns r with the attribute at path, at the top or in an extension, set
-// to v. It is how the service assigns readOnly attributes; a path that the type
-// does not have is passed over.
+// Set returns r with the attribute at path set to v. It is how the service
+// assigns readOnly attributes; a path that the type does not have, or that is
+// in the values of a list, is passed over.
 func (r *Resource) Set(path string, v Value) *Resource {
 	a := r.typ.Attr(path)
-	if a == nil {
+	if a == nil || a.parent.MultiValued {
 		return r
 	}
 	next := &Resource{typ: r.typ, members: slices.Clone(r.members)}
@@ -129,13 +149,15 @@ func (r *Resource) Set(path string, v Value) *Resource {
 
 // set changes r in place, which nobody else may have seen yet.
 func (r *Resource) set(a *Attr, v Value) {
+	if r.value(a).same(v) {
+		return
+	}
 	if a.parent == r.typ.root {
 		r.members = put(r.members, a, v)
 		return
 	}
-	outer := find(r.members, a.parent)
-	below := put(slices.Clone(outer.members), a, v)
-	r.members = put(r.members, a.parent, Value{kind: Object, members: below})
+	below := put(slices.Clone(r.value(a.parent).Members()), a, v)
+	r.set(a.parent, objectValue(below))
 }
 
 // put sets a to v among members; an unset v takes it out.
@@ -160,34 +182,36 @@ func (r *Resource) setViews(top *Attr, v Value) {
 
 // check enforces what holds of every stored resource.
 func (r *Resource) check() error {
-	rules := &r.typ.Rules
-	if err := checkRequired(r.typ.root, r.members); err != nil {
+	t := r.typ
+	if err := checkRequired(t.root, r.members); err != nil {
 		return err
 	}
-	if name := r.Get("userName"); name.kind == String && strings.TrimSpace(name.text) == "" {
-		return Errorf(400, InvalidValue, "userName is blank")
+	if t.userName != nil {
+		if name := r.value(t.userName); name.kind == String && strings.TrimSpace(name.text) == "" {
+			return Errorf(400, InvalidValue, "userName is blank")
+		}
 	}
 	for i := range r.members {
 		m := &r.members[i]
-		if primary := m.Attr.Sub("primary"); primary != nil && m.Attr.MultiValued {
-			if n := count(m.Value.items, primary); n > 1 {
+		if primary := m.Attr.primary; primary != nil {
+			if n := count(m.Value.Items(), primary); n > 1 {
 				return Errorf(400, InvalidValue, "%s has %d primary values: mark one at the most (RFC 7643 section 2.4)", m.Attr.Path, n)
 			}
 		}
 	}
-	if r.typ.Schema != UserURN || !rules.RequireEmails && !rules.RequirePrimaryEmail {
+	if t.emails == nil || !t.Rules.RequireEmails && !t.Rules.RequirePrimaryEmail {
 		return nil
 	}
-	emails := r.Get("emails")
-	if rules.RequireEmails && len(emails.items) == 0 {
+	emails := r.value(t.emails).Items()
+	if t.Rules.RequireEmails && len(emails) == 0 {
 		return Errorf(400, InvalidValue, "emails is required: send at least one, one of them with \"primary\": true")
 	}
-	for i, e := range emails.items {
+	for i, e := range emails {
 		if strings.TrimSpace(e.Sub("value").text) == "" {
 			return Errorf(400, InvalidValue, "emails[%d] has no value", i)
 		}
 	}
-	if primary := r.typ.Attr("emails.primary"); rules.RequirePrimaryEmail && len(emails.items) > 0 && count(emails.items, primary) == 0 {
+	if t.Rules.RequirePrimaryEmail && len(emails) > 0 && count(emails, t.emails.primary) == 0 {
 		return Errorf(400, InvalidValue, "no e-mail is primary: mark one of emails with \"primary\": true")
 	}
 	return nil
@@ -195,7 +219,7 @@ func (r *Resource) check() error {
 
 func count(items []Value, primary *Attr) (n int) {
 	for _, it := range items {
-		if find(it.members, primary).Bool() {
+		if find(it.Members(), primary).Bool() {
 			n++
 		}
 	}
@@ -205,19 +229,22 @@ func count(items []Value, primary *Attr) (n int) {
 // checkRequired demands the required attributes of a level and, of each complex
 // value that is there, its required sub-attributes (RFC 7643 section 2.2).
 func checkRequired(scope *Attr, members []Member) error {
-	for _, a := range scope.subs {
-		v := find(members, a)
-		if v.unset() {
-			if a.Required && a.Mutability != ReadOnly && !a.linked {
-				return Errorf(400, InvalidValue, "%s is required", a.Path)
-			}
+	for _, a := range scope.required {
+		if !find(members, a).unset() {
 			continue
 		}
-		if a.Type != TypeComplex {
+		if a.MultiValued {
+			return Errorf(400, InvalidValue, "%s is required: send at least one value", a.Path)
+		}
+		return Errorf(400, InvalidValue, "%s is required", a.Path)
+	}
+	for i := range members {
+		m := &members[i]
+		if !m.Attr.demanding {
 			continue
 		}
-		for _, o := range objects(v) {
-			if err := checkRequired(a, o.members); err != nil {
+		for _, o := range objects(m.Value) {
+			if err := checkRequired(m.Attr, o.Members()); err != nil {
 				return err
 			}
 		}
@@ -228,7 +255,7 @@ func checkRequired(scope *Attr, members []Member) error {
 // objects returns the one object that v is, or those that it lists.
 func objects(v Value) []Value {
 	if v.kind == List {
-		return v.items
+		return v.Items()
 	}
 	return []Value{v}
 }
@@ -248,10 +275,12 @@ func Diff(before, after *Resource) []Difference {
 	var walk func(scope *Attr, before, after []Member)
 	walk = func(scope *Attr, before, after []Member) {
 		for _, a := range scope.subs {
-			b, c := find(before, a), find(after, a)
+			var b, c Value
+			b, before = shift(before, a)
+			c, after = shift(after, a)
 			switch {
 			case a.Extension:
-				walk(a, b.members, c.members)
+				walk(a, b.Members(), c.Members())
 			case a.view != nil && scope.Extension:
 			case !b.Equal(c):
 				out = append(out, Difference{a, b, c})

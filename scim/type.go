@@ -23,7 +23,11 @@ type Attr struct {
 	// and organization exist twice, at the top and in the enterprise extension.
 	view *Attr
 	// linked says that the value is kept as memberships, not in the document.
-	linked bool
+	linked    bool
+	primary   *Attr   // of a list: the sub-attribute that marks the preferred value
+	required  []*Attr // subs that a client must send
+	demanding bool    // complex, and has required subs
+	guarded   bool    // one complex value with subs that a client cannot write, or once only
 }
 
 // Sub returns the sub-attribute of that name, without regard to case, or nil.
@@ -47,13 +51,18 @@ type Type struct {
 	root   *Attr   // its subs are the attributes at the top
 	attrs  []*Attr // by ord
 	linked *Attr   // groups of a User, members of a Group; or nil
-	active *Attr
+
+	externalID               *Attr
+	active, userName, emails *Attr // nil when the type has none
+
 	// urns are the schemas of an answer under ObservedShape.
 	urns []string
 	// plain says that a stored document can be sent as it is: nothing in it is
 	// returned on request only.
 	plain bool
-	views []*Attr // at the top, each with its view in an extension
+	// unasked is the Projection of an answer that nobody asked to be cut.
+	unasked *Projection
+	views   []*Attr // at the top, each with its view in an extension
 }
 
 // Attributes returns every attribute of the type in canonical order, each
@@ -67,6 +76,9 @@ func Compile(rt ResourceType, schemas []*Schema, rules RuleSet) (*Type, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !isURN(core.ID) {
+		return nil, fmt.Errorf("schema %q: not a URN", core.ID)
+	}
 	top := commonAttributes(rules)
 	meta := top[3]
 	top = append(top[:3], core.Attributes...)
@@ -75,6 +87,9 @@ func Compile(rt ResourceType, schemas []*Schema, rules RuleSet) (*Type, error) {
 		s, err := findSchema(schemas, e.Schema)
 		if err != nil {
 			return nil, err
+		}
+		if !isURN(s.ID) {
+			return nil, fmt.Errorf("schema %q: not a URN", s.ID)
 		}
 		t.root.SubAttributes = append(t.root.SubAttributes, &Attribute{
 			Name: s.ID, Type: TypeComplex, SubAttributes: s.Attributes, Description: s.Description,
@@ -91,7 +106,7 @@ func Compile(rt ResourceType, schemas []*Schema, rules RuleSet) (*Type, error) {
 	if err := t.add(t.root, ""); err != nil {
 		return nil, fmt.Errorf("resource type %s: %w", rt.Name, err)
 	}
-	t.active = t.root.Sub("active")
+	t.externalID, t.active, t.userName, t.emails = t.root.Sub("externalId"), t.root.Sub("active"), t.root.Sub("userName"), t.root.Sub("emails")
 	switch rt.Schema {
 	case UserURN:
 		t.link("groups")
@@ -101,7 +116,25 @@ func Compile(rt ResourceType, schemas []*Schema, rules RuleSet) (*Type, error) {
 	if rules.Schemas == Atlassian {
 		t.pairViews()
 	}
+	t.root.derive()
+	t.unasked = t.excluding(nil)
 	return t, nil
+}
+
+// derive notes of a, and of all below it, what follows from its subs.
+func (a *Attr) derive() {
+	if a.MultiValued {
+		a.primary = a.names["primary"]
+	}
+	for _, s := range a.subs {
+		s.derive()
+		if s.Required && s.Mutability != ReadOnly && !s.linked {
+			a.required = append(a.required, s)
+		}
+		a.demanding = a.demanding || s.demanding
+		a.guarded = a.guarded || !a.MultiValued && (s.Mutability == ReadOnly || s.Mutability == Immutable)
+	}
+	a.demanding = a.demanding || len(a.required) > 0
 }
 
 func findSchema(schemas []*Schema, urn string) (*Schema, error) {
@@ -131,6 +164,9 @@ func (t *Type) add(parent *Attr, prefix string) error {
 	for _, def := range parent.SubAttributes {
 		a := &Attr{Attribute: def, Path: prefix + def.Name, ord: len(t.attrs), parent: parent}
 		a.Extension = parent == t.root && strings.Contains(def.Name, ":")
+		if !a.Extension && !isName(def.Name) {
+			return fmt.Errorf("attribute %q: not a name (RFC 7643 section 2.1)", a.Path)
+		}
 		if parent.names[foldName(def.Name)] != nil {
 			return fmt.Errorf("attribute %s is defined twice", a.Path)
 		}
@@ -151,6 +187,25 @@ func (t *Type) add(parent *Attr, prefix string) error {
 		}
 	}
 	return nil
+}
+
+// isName reports whether s is an ATTRNAME of RFC 7643 section 2.1, or "$ref".
+func isName(s string) bool {
+	s = strings.TrimPrefix(s, "$")
+	for i := range len(s) {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z':
+		case i > 0 && ('0' <= c && c <= '9' || c == '-' || c == '_'):
+		default:
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isURN reports whether s can name a schema: it stands in documents as it is.
+func isURN(s string) bool {
+	return strings.Contains(s, ":") && strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' }) < 0
 }
 
 func (t *Type) link(name string) {
@@ -200,32 +255,30 @@ func (t *Type) Attr(path string) *Attr {
 	return a.Sub(sub)
 }
 
-// cutURN splits a path that begins with the URN of one of the type's schemas.
-// An URN may itself hold dots and colons, so the schemas decide where it ends.
+// cutURN splits a path that begins with the URN of one of the type's schemas,
+// the longest that fits. An URN may itself hold dots and colons, so the schemas
+// decide where it ends.
 func (t *Type) cutURN(path string) (scope *Attr, rest string) {
-	try := func(urn string, a *Attr) bool {
-		if len(path) < len(urn) || !strings.EqualFold(path[:len(urn)], urn) {
-			return false
+	longest := 0
+	try := func(urn string, a *Attr) {
+		n := len(urn)
+		if n <= longest || len(path) < n || !strings.EqualFold(path[:n], urn) {
+			return
 		}
-		switch rest = path[len(urn):]; {
-		case rest == "":
-		case rest[0] == ':' && len(rest) > 1:
-			rest = rest[1:]
-		default:
-			return false
+		switch tail := path[n:]; {
+		case tail == "":
+			scope, rest, longest = a, "", n
+		case tail[0] == ':' && len(tail) > 1:
+			scope, rest, longest = a, tail[1:], n
 		}
-		scope = a
-		return true
 	}
-	if try(t.Schema, t.root) {
-		return scope, rest
-	}
+	try(t.Schema, t.root)
 	for _, a := range t.root.subs {
-		if a.Extension && try(a.Name, a) {
-			return scope, rest
+		if a.Extension {
+			try(a.Name, a)
 		}
 	}
-	return nil, ""
+	return scope, rest
 }
 
 // A Model is all that a directory serves: its rules, its schemas and its

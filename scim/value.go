@@ -24,10 +24,23 @@ const (
 // A Value is the value of an attribute. Values are not changed once they are
 // part of a Resource.
 type Value struct {
-	kind    Kind
-	text    string   // String: the text. Number: the literal, exact. Bool: "true" or "false"
+	kind  Kind
+	text  string // String: the text. Number: the literal, exact. Bool: "true" or "false"
+	parts *parts // Object and List; nil when there are none
+}
+
+// parts stand apart, so that the many values that have none stay small.
+type parts struct {
 	members []Member // Object: in canonical order
 	items   []Value  // List: in the client's order
+}
+
+func objectValue(members []Member) Value {
+	return Value{kind: Object, parts: &parts{members: members}}
+}
+
+func listValue(items []Value) Value {
+	return Value{kind: List, parts: &parts{items: items}}
 }
 
 // A Member is one attribute of a resource or of a complex value.
@@ -57,15 +70,25 @@ func (v Value) Text() string { return v.text }
 func (v Value) Bool() bool { return v.kind == Bool && v.text == "true" }
 
 // Items returns the values of a list, which must not be changed.
-func (v Value) Items() []Value { return v.items }
+func (v Value) Items() []Value {
+	if v.parts == nil {
+		return nil
+	}
+	return v.parts.items
+}
 
 // Members returns the members of an object, which must not be changed.
-func (v Value) Members() []Member { return v.members }
+func (v Value) Members() []Member {
+	if v.parts == nil {
+		return nil
+	}
+	return v.parts.members
+}
 
 // Sub returns the value of the sub-attribute of that name, without regard to
 // case; absent when v is no object or has none.
 func (v Value) Sub(name string) Value {
-	for _, m := range v.members {
+	for _, m := range v.Members() {
 		if m.Attr.Name == name || foldName(m.Attr.Name) == foldName(name) {
 			return m.Value
 		}
@@ -80,21 +103,24 @@ func (v Value) unset() bool {
 	case Absent, Null:
 		return true
 	case Object:
-		return len(v.members) == 0
+		return len(v.Members()) == 0
 	case List:
-		return len(v.items) == 0
+		return len(v.Items()) == 0
 	}
 	return false
 }
 
+// same reports whether v and w are the same value or are both none.
+func (v Value) same(w Value) bool { return v.Equal(w) || v.unset() && w.unset() }
+
 // Equal reports whether v and w are the same value. Text is compared exactly,
 // and the order of a list counts.
 func (v Value) Equal(w Value) bool {
-	return v.kind == w.kind && v.text == w.text &&
-		slices.EqualFunc(v.items, w.items, Value.Equal) &&
-		slices.EqualFunc(v.members, w.members, func(a, b Member) bool {
-			return a.Attr.Name == b.Attr.Name && a.Value.Equal(b.Value)
-		})
+	return v.kind == w.kind && v.text == w.text && (v.parts == w.parts ||
+		slices.EqualFunc(v.Items(), w.Items(), Value.Equal) &&
+			slices.EqualFunc(v.Members(), w.Members(), func(a, b Member) bool {
+				return a.Attr.Name == b.Attr.Name && a.Value.Equal(b.Value)
+			}))
 }
 
 // AppendJSON appends v as JSON to dst; an absent value as null.
@@ -106,10 +132,10 @@ func (v Value) AppendJSON(dst []byte) []byte {
 		return appendString(dst, v.text)
 	case Object:
 		dst = append(dst, '{')
-		dst = appendMembers(dst, v.members, nil)
+		dst = appendMembers(dst, v.Members(), nil)
 		return append(dst, '}')
 	case List:
-		return appendItems(dst, v.items, nil)
+		return appendItems(dst, v.Items(), nil)
 	}
 	return append(dst, "null"...)
 }
@@ -125,7 +151,7 @@ func appendItems(dst []byte, items []Value, p *Projection) []byte {
 		if it := &items[i]; it.kind == Object {
 			dst = append(dst, '{')
 			body := len(dst)
-			dst = appendMembers(dst, it.members, p)
+			dst = appendMembers(dst, it.Members(), p)
 			if len(dst) == body && p != nil {
 				dst = dst[:mark] // nothing of it is shown
 				continue
@@ -144,7 +170,7 @@ func appendMembers(dst []byte, members []Member, p *Projection) []byte {
 	first := true
 	for i := range members {
 		m := &members[i]
-		if !p.shows(m.Attr) {
+		if p != nil && !p.show[m.Attr.ord] {
 			continue
 		}
 		mark := len(dst)
@@ -158,7 +184,7 @@ func appendMembers(dst []byte, members []Member, p *Projection) []byte {
 		case Object:
 			dst = append(dst, '{')
 			body := len(dst)
-			dst = appendMembers(dst, m.Value.members, p)
+			dst = appendMembers(dst, m.Value.Members(), p)
 			if len(dst) == body && p != nil {
 				dst = dst[:mark] // nothing of it is shown
 				continue
@@ -166,8 +192,8 @@ func appendMembers(dst []byte, members []Member, p *Projection) []byte {
 			dst = append(dst, '}')
 		case List:
 			body := len(dst)
-			dst = appendItems(dst, m.Value.items, p)
-			if len(dst) == body+len("[]") && len(m.Value.items) > 0 {
+			dst = appendItems(dst, m.Value.Items(), p)
+			if len(dst) == body+len("[]") && len(m.Value.Items()) > 0 {
 				dst = dst[:mark]
 				continue
 			}

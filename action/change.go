@@ -1,0 +1,191 @@
+package action
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/roster-scim/roster/scim"
+)
+
+// An Op is what happens to an attribute.
+type Op string
+
+// The operations of a Change.
+const (
+	Add     Op = "add"
+	Replace Op = "replace"
+	Clear   Op = "clear"
+)
+
+// A Change is one attribute, one part of a complex one, or one value of a
+// multi-valued one, before and after.
+type Change struct {
+	Op Op `json:"op"`
+	// Attribute is its path: "title", "name.givenName", "emails[work]",
+	// "urn:…:User:department".
+	Attribute string         `json:"attribute"`
+	Before    jsontext.Value `json:"before,omitempty"` // empty: there was none
+	After     jsontext.Value `json:"after,omitempty"`  // empty: there is none
+	// Defaulted says that nobody gave the value: a rule of the directory set it.
+	Defaulted bool `json:"defaulted,omitempty"`
+	// Warning says that it is easily done by mistake: something is cleared that
+	// may only have been left out, or somebody is re-activated by default.
+	Warning bool `json:"warning,omitempty"`
+}
+
+// String returns the change as a line: "~ title: "Engineer" -> "CTO"".
+func (c Change) String() string {
+	suffix := ""
+	if c.Defaulted {
+		suffix = " (defaulted)"
+	}
+	switch {
+	case c.Op == Clear:
+		return fmt.Sprintf("- %s: %s -> (cleared)%s", c.Attribute, c.Before, suffix)
+	case c.Op == Add:
+		return fmt.Sprintf("+ %s: %s%s", c.Attribute, c.After, suffix)
+	}
+	return fmt.Sprintf("~ %s: %s -> %s%s", c.Attribute, c.Before, c.After, suffix)
+}
+
+// Changes returns what differs from before to after, in the order of the schema:
+// single attributes as they are, complex ones part by part, multi-valued ones
+// value by value. Either may be nil, which has no attribute.
+func Changes(before, after *scim.Resource) []Change {
+	var out []Change
+	for _, d := range scim.Diff(before, after) {
+		switch a := d.Attr; {
+		case a.Mutability == scim.ReadOnly:
+		case a.MultiValued:
+			out = append(out, changesOfList(a.Path, d.Before.Items(), d.After.Items())...)
+		case a.Type == scim.TypeComplex:
+			out = append(out, changesOfParts(a.Path+".", "", d.Before, d.After)...)
+		default:
+			out = append(out, change(a.Path, d.Before, d.After))
+		}
+	}
+	return out
+}
+
+// change returns the change of one value, one side of which may be absent.
+func change(path string, before, after scim.Value) Change {
+	c := Change{Op: Replace, Attribute: path}
+	if before.Kind() == scim.Absent {
+		c.Op = Add
+	} else {
+		c.Before = before.AppendJSON(nil)
+	}
+	if after.Kind() == scim.Absent {
+		c.Op, c.Warning = Clear, true
+	} else {
+		c.After = after.AppendJSON(nil)
+	}
+	return c
+}
+
+// changesOfParts returns the changes between the members of two complex values,
+// but for the member called skip.
+func changesOfParts(prefix, skip string, before, after scim.Value) []Change {
+	var out []Change
+	for _, m := range before.Members() {
+		if w := after.Sub(m.Attr.Name); m.Attr.Name != skip && !m.Value.Equal(w) {
+			out = append(out, change(prefix+m.Attr.Name, m.Value, w))
+		}
+	}
+	for _, m := range after.Members() {
+		if before.Sub(m.Attr.Name).Kind() == scim.Absent && m.Attr.Name != skip {
+			out = append(out, change(prefix+m.Attr.Name, scim.Value{}, m.Value))
+		}
+	}
+	return out
+}
+
+// changesOfList returns the changes between two lists: values are matched by
+// their value, and those that are left by their type, so that another address of
+// the same type is one change.
+func changesOfList(path string, before, after []scim.Value) []Change {
+	if len(after) == 0 {
+		return []Change{{Op: Clear, Attribute: path, Before: brief(before), Warning: true}}
+	}
+	old := make([]int, len(after)) // the index in before of what each became, or -1
+	taken := make([]bool, len(before))
+	for j := range old {
+		old[j] = -1
+	}
+	match := func(same func(b, a scim.Value) bool) {
+		for j, a := range after {
+			for i, b := range before {
+				if old[j] < 0 && !taken[i] && same(b, a) {
+					old[j], taken[i] = i, true
+				}
+			}
+		}
+	}
+	match(func(b, a scim.Value) bool { return b.Equal(a) })
+	match(func(b, a scim.Value) bool { return hasText(a, "value") && a.Sub("value").Equal(b.Sub("value")) })
+	match(func(b, a scim.Value) bool { return hasText(a, "type") && a.Sub("type").Equal(b.Sub("type")) })
+
+	var out []Change
+	for i, b := range before {
+		if !taken[i] {
+			out = append(out, Change{Op: Clear, Attribute: label(path, before, b), Before: shown(b), Warning: true})
+		}
+	}
+	for j, a := range after {
+		if old[j] < 0 {
+			out = append(out, Change{Op: Add, Attribute: label(path, after, a), After: shown(a)})
+			continue
+		}
+		b, name := before[old[j]], label(path, after, a)
+		if was, is := b.Sub("value"), a.Sub("value"); was.Kind() != is.Kind() || !was.Equal(is) {
+			out = append(out, change(name, was, is))
+		}
+		out = append(out, changesOfParts(name+".", "value", b, a)...)
+	}
+	if len(out) == 0 { // only the order differs
+		out = append(out, Change{Op: Replace, Attribute: path, Before: brief(before), After: brief(after)})
+	}
+	return out
+}
+
+func hasText(v scim.Value, sub string) bool { return v.Sub(sub).Text() != "" }
+
+// label names one value of a list: by its type where no other value has it, else
+// by itself.
+func label(path string, list []scim.Value, v scim.Value) string {
+	typ, n := v.Sub("type").Text(), 0
+	for _, w := range list {
+		if w.Sub("type").Text() == typ {
+			n++
+		}
+	}
+	switch {
+	case typ != "" && n == 1 && !strings.ContainsAny(typ, "[]\"\n"):
+		return path + "[" + typ + "]"
+	case hasText(v, "value"):
+		return path + "[" + string(v.Sub("value").AppendJSON(nil)) + "]"
+	}
+	return path
+}
+
+// shown returns what stands for one value of a list: its value, or all of it.
+func shown(v scim.Value) jsontext.Value {
+	if v.Kind() == scim.Object && hasText(v, "value") {
+		v = v.Sub("value")
+	}
+	return v.AppendJSON(nil)
+}
+
+// brief returns a list as an array of what stands for its values.
+func brief(list []scim.Value) jsontext.Value {
+	out := []byte{'['}
+	for i, v := range list {
+		if i > 0 {
+			out = append(out, ", "...)
+		}
+		out = append(out, shown(v)...)
+	}
+	return append(out, ']')
+}

@@ -1,0 +1,60 @@
+package action
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/roster-scim/roster/client"
+	"github.com/roster-scim/roster/scim"
+)
+
+// CreateUserManifest returns the manifest of Create User, whose parameters are
+// those of Update User without the id.
+func CreateUserManifest() *Manifest {
+	m := UpdateUserManifest()
+	m.Name, m.Title = "create-user", "Create User"
+	m.Summary = "Add a user to a directory."
+	m.Description = `Makes a user of what the parameters say. The directory gives the id. Active is true when it is left out. A user
+name or, where the directory has that rule, an e-mail address that another user has is refused (409).`
+	m.Method, m.Path = "POST", "/Users"
+	m.Documentation = "https://developer.atlassian.com/cloud/admin/user-provisioning/rest/api-group-users/#api-scim-directory-directoryid-users-post"
+	m.Basic = m.Basic[1:]
+	return m
+}
+
+// CreateUser is the action Create User on one directory. Its fields are set
+// before the first call; it is safe for concurrent use.
+type CreateUser struct {
+	// Client reaches the directory. Required.
+	Client *client.Client
+	// Rules are those of the directory, by which an Input is checked before it
+	// is sent. The zero value: the rule set standard.
+	Rules scim.RuleSet
+}
+
+// Run adds the user that in describes and returns it. An *InputError says why
+// nothing was sent; errors of the service are as in client.Users.Create.
+func (a *CreateUser) Run(ctx context.Context, in Input) (*client.User, error) {
+	t, err := UserType(a.Rules)
+	if err != nil {
+		return nil, err
+	}
+	if err := ValidateCreateUser(t, in); err != nil {
+		return nil, err
+	}
+	var u client.User
+	if err := json.Unmarshal(userBody(in), &u); err != nil {
+		return nil, fmt.Errorf("the body of the request: %w", err)
+	}
+	o, err := writeOptions(in)
+	if err != nil {
+		return nil, err
+	}
+	made, err := a.Client.Users().Create(ctx, &u, o)
+	if err != nil {
+		return nil, fmt.Errorf("create the user: %w", err)
+	}
+	return made, nil
+}

@@ -1,0 +1,176 @@
+package action
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/roster-scim/roster/scim"
+)
+
+// ValidateUpdateUser returns nil when in can be sent to a directory whose user
+// type is t, and else an *InputError with every fault. It asks no service.
+func ValidateUpdateUser(t *scim.Type, in Input) error {
+	return validate(UpdateUserManifest(), t, in)
+}
+
+// ValidateCreateUser is as ValidateUpdateUser, of Create User.
+func ValidateCreateUser(t *scim.Type, in Input) error {
+	return validate(CreateUserManifest(), t, in)
+}
+
+func validate(m *Manifest, t *scim.Type, in Input) error {
+	v := validator{typ: t, in: in}
+	v.unknown(m)
+	for _, p := range m.Parameters() {
+		if v.present(&p) {
+			v.parameter(&p)
+		}
+		for _, other := range p.ExclusiveWith {
+			if p.Name < other && in.has(p.Name) && in.has(other) {
+				v.fault("", p.Name+" and "+other+" exclude each other: give one of them")
+			}
+		}
+	}
+	if len(v.faults) > 0 {
+		return &InputError{v.faults}
+	}
+	return nil
+}
+
+type validator struct {
+	typ    *scim.Type
+	in     Input
+	faults []Fault
+}
+
+func (v *validator) fault(parameter, text string) {
+	v.faults = append(v.faults, Fault{parameter, text})
+}
+
+func (v *validator) unknown(m *Manifest) {
+	for _, name := range slices.Sorted(maps.Keys(v.in)) {
+		if m.Parameter(name) == nil {
+			var names []string
+			for _, p := range m.Parameters() {
+				names = append(names, p.Name)
+			}
+			v.fault(name, "no such parameter; there are "+strings.Join(names, ", "))
+		}
+	}
+}
+
+// present reports whether p was given, after the faults of its absence.
+func (v *validator) present(p *Parameter) bool {
+	value, ok := v.in[p.Name]
+	switch {
+	case p.Required && !v.in.has(p.Name), p.Required && value.Kind() == '"' && strings.TrimSpace(v.in.text(p.Name)) == "":
+		cure := "give it"
+		if p.Flag != "" {
+			cure += " with --" + p.Flag
+		}
+		v.fault(p.Name, "is required and not blank: "+cure)
+		return false
+	case p.Name == "emails" && v.typ.Rules.RequireEmails && (!v.in.has(p.Name) || isEmpty(value)):
+		v.fault(p.Name, "this directory demands at least one: give --email ADDRESS, or more with --emails")
+		return false
+	}
+	return ok
+}
+
+func isEmpty(v jsontext.Value) bool {
+	var list []jsontext.Value
+	return v.Kind() == '[' && json.Unmarshal(v, &list) == nil && len(list) == 0
+}
+
+// parameter checks the value of p: its JSON type, and in the body what the
+// directory would say of it.
+func (v *validator) parameter(p *Parameter) {
+	value := v.in[p.Name]
+	kind := value.Kind()
+	if !value.IsValid() {
+		v.fault(p.Name, "is not valid JSON; expected such as "+p.Example)
+		return
+	}
+	if p.Type == Names {
+		if _, err := v.in.names(p.Name); err != nil {
+			v.fault(p.Name, err.Error())
+		}
+		return
+	}
+	if kind == 'n' {
+		return
+	}
+	if want, ok := map[Type]string{String: "a string", Boolean: "true or false", Object: "a JSON object", Array: "a JSON array"}[p.Type]; ok {
+		fits := p.Type == String && kind == '"' || p.Type == Boolean && (kind == 't' || kind == 'f') ||
+			p.Type == Object && kind == '{' || p.Type == Array && kind == '['
+		if !fits {
+			v.fault(p.Name, "must be "+want+" such as "+p.Example+", not "+kindName(kind))
+			return
+		}
+	}
+	if p.In != InBody {
+		return
+	}
+	// The directory's own rules, with everything but p made right, so that the
+	// fault found is one of p.
+	body := Input{"userName": jsontext.Value(`"x"`), "emails": jsontext.Value(`[{"value":"x","primary":true}]`)}
+	body[p.Name] = value
+	r, _, err := v.typ.Parse(userBody(body))
+	if err == nil {
+		_, err = scim.Create(r)
+	}
+	var se *scim.Error
+	if errors.As(err, &se) {
+		v.fault(p.Name, se.Detail)
+	}
+}
+
+// userBody returns the body of the request: the parameters of in that go there,
+// in the order of the manifest, with a lone e-mail marked primary.
+func userBody(in Input) jsontext.Value {
+	body := []byte{'{'}
+	for _, p := range UpdateUserManifest().Parameters() {
+		v, ok := in[p.Name]
+		if !ok || p.In != InBody {
+			continue
+		}
+		if p.Name == "emails" {
+			v = markLone(v)
+		}
+		if len(body) > 1 {
+			body = append(body, ',')
+		}
+		body = append(body, `"`+p.Name+`":`...)
+		body = append(body, v...)
+	}
+	return append(body, '}')
+}
+
+// markLone marks the one address of emails as primary, unless it says whether it
+// is: some directories demand a primary one.
+func markLone(emails jsontext.Value) jsontext.Value {
+	var list []jsontext.Value
+	if json.Unmarshal(emails, &list) != nil || len(list) != 1 || list[0].Kind() != '{' {
+		return emails
+	}
+	var members map[string]jsontext.Value
+	if json.Unmarshal(list[0], &members) != nil {
+		return emails
+	}
+	for name := range members {
+		if strings.EqualFold(name, "primary") {
+			return emails
+		}
+	}
+	members["primary"] = jsontext.Value("true")
+	one, err := json.Marshal([]map[string]jsontext.Value{members}, json.Deterministic(true))
+	if err != nil {
+		return emails
+	}
+	return one
+}

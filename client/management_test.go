@@ -1,0 +1,106 @@
+package client
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/roster-scim/roster"
+)
+
+func TestManagement_Requests(t *testing.T) {
+	t.Parallel()
+	expires := time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)
+	ctx := t.Context()
+	tests := []struct {
+		want string
+		do   func(m Management) error
+	}{
+		{`GET /api/v1/directories`, func(m Management) error { return second(m.ListDirectories(ctx)) }},
+		{`POST /api/v1/directories {"name":"n","ruleSet":"strict","rules":{"maxPage":5}}`, func(m Management) error {
+			return second(m.CreateDirectory(ctx, DirectoryCreate{Name: "n", RuleSet: "strict", Rules: jsontext.Value(`{"maxPage":5}`)}))
+		}},
+		{`POST /api/v1/directories {"name":"n"}`, func(m Management) error { return second(m.CreateDirectory(ctx, DirectoryCreate{Name: "n"})) }},
+		{`GET /api/v1/directories/a%2Fb`, func(m Management) error { return second(m.GetDirectory(ctx, "a/b")) }},
+		{`DELETE /api/v1/directories/x`, func(m Management) error { return m.DeleteDirectory(ctx, "x") }},
+		{`GET /api/v1/keys`, func(m Management) error { return second(m.ListKeys(ctx, "")) }},
+		{`POST /api/v1/directories/x/keys {"name":"okta","scopes":["users:write"],"expiresAt":"2027-01-01T00:00:00Z"}`, func(m Management) error {
+			return second(m.CreateKey(ctx, "x", KeyCreate{"okta", []roster.Scope{roster.ScopeUsersWrite}, expires}))
+		}},
+		{`POST /api/v1/keys/k1/rotate {"overlap":"24h0m0s"}`, func(m Management) error {
+			return second(m.RotateKey(ctx, "", "k1", KeyRotate{Overlap: 24 * time.Hour}))
+		}},
+		{`DELETE /api/v1/directories/x/keys/k1`, func(m Management) error { return m.RevokeKey(ctx, "x", "k1") }},
+		{`GET /api/v1/directories/x/events?after=7&limit=2`, func(m Management) error {
+			_, _, err := m.ListEvents(ctx, "x", 7, 2)
+			return err
+		}},
+		{`POST /api/v1/directories/x/trash/u1/restore`, func(m Management) error { return second(m.Restore(ctx, "x", "u1")) }},
+		{`DELETE /api/v1/directories/x/trash/u1`, func(m Management) error { return second(m.Purge(ctx, "x", "u1")) }},
+		{`GET /api/v1/directories/x/requests`, func(m Management) error { return second(m.ListRequests(ctx, "x")) }},
+	}
+	for _, tt := range tests {
+		s := serve(t, answer(200, `{}`))
+		if err := tt.do(s.client().Management()); err != nil {
+			t.Errorf("%s: %v", tt.want, err)
+		}
+		if got := s.requests(); len(got) != 1 || got[0] != tt.want {
+			t.Errorf("got %q, want %s", got, tt.want)
+		}
+	}
+}
+
+func TestManagement_NewKeyHoldsTheSecret(t *testing.T) {
+	t.Parallel()
+	s := serve(t, answer(http.StatusCreated, `{"id":"k1","name":"okta","prefix":"rk_abc","scopes":["admin"],"created":"2026-01-01T00:00:00Z","key":"rk_abcdef"}`))
+	k, err := s.client().Management().CreateKey(t.Context(), "x", KeyCreate{Name: "okta"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k.Secret != "rk_abcdef" || k.ID != "k1" || k.Scopes[0] != roster.ScopeAdmin {
+		t.Errorf("got %+v", k)
+	}
+}
+
+func TestManagement_PagesUntilEmpty(t *testing.T) {
+	t.Parallel()
+	s := serve(t,
+		answer(200, `{"events":[{"seq":4,"version":1},{"seq":9,"version":2}]}`),
+		answer(200, `{"events":[{"seq":12,"version":3}]}`),
+		answer(200, `{"events":[]}`))
+	var got []int64
+	for e, err := range s.client().Management().History(t.Context(), "x", "u1", 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, e.Version)
+	}
+	if diff := cmp.Diff(got, []int64{1, 2, 3}); diff != "" {
+		t.Error(diff)
+	}
+	want := []string{
+		"GET /api/v1/directories/x/users/u1/history?limit=100",
+		"GET /api/v1/directories/x/users/u1/history?after=2&limit=100",
+		"GET /api/v1/directories/x/users/u1/history?after=3&limit=100",
+	}
+	if diff := cmp.Diff(s.requests(), want); diff != "" {
+		t.Error(diff)
+	}
+
+	s = serve(t, answer(200, `{"trash":[{"id":"u1"},{"id":"u2"}]}`), answer(500, `{"detail":"broken"}`))
+	var ids []string
+	var failed error
+	for u, err := range s.client().Management().ListTrash(t.Context(), "x") {
+		if err != nil {
+			failed = err
+			continue
+		}
+		ids = append(ids, u.ID)
+	}
+	if len(ids) != 2 || failed == nil {
+		t.Errorf("got %q and %v, want two and an error", ids, failed)
+	}
+}
