@@ -93,7 +93,11 @@ func (v *validator) parameter(p *Parameter) {
 	value := v.in[p.Name]
 	kind := value.Kind()
 	if !value.IsValid() {
-		v.fault(p.Name, "is not valid JSON; expected such as "+p.Example)
+		text := "is not valid JSON; expected such as " + p.Example
+		if p.Type == Boolean {
+			text = "must be true or false"
+		}
+		v.fault(p.Name, text)
 		return
 	}
 	if p.Type == Names {

@@ -22,7 +22,7 @@ func TestValidateUpdateUser_EachParameter(t *testing.T) {
 		{"userName", `["x"]`, "userName: must be a string such as ada@corp.example, not an array"},
 		{"active", `"true"`, "active: must be true or false such as true, not a string"},
 		{"active", `1`, "active: must be true or false such as true, not a number"},
-		{"active", `maybe`, "active: is not valid JSON; expected such as true"},
+		{"active", `maybe`, "active: must be true or false"},
 		{"attributes", `7`, "attributes: must be names with commas between them, not a number"},
 		{"attributes", `[7]`, "attributes: must be a list of names"},
 		{"excludedAttributes", `{}`, "excludedAttributes: must be names with commas between them, not an object"},
