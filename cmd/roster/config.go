@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/spf13/cobra"
@@ -55,6 +56,10 @@ func configure(g *globals, cmd *cobra.Command) error {
 		if f.Changed || !isSetting(f) {
 			return
 		}
+		// A key in ROSTER_KEY wins over a key file that only a file names.
+		if secret, ok := strings.CutSuffix(f.Name, "-file"); ok && g.getenv(envName(secret)) != "" {
+			return
+		}
 		from, value := envName(f.Name), g.getenv(envName(f.Name))
 		if value == "" {
 			s, ok := file[f.Name]
@@ -79,9 +84,9 @@ type setting struct {
 // readConfig reads the configuration file that cmd names, or the one of the
 // person, which may be missing.
 func readConfig(g *globals, cmd *cobra.Command) (map[string]setting, error) {
-	path := cmd.Flags().Lookup("config").Value.String()
-	if path == "" {
-		path = g.getenv(envName("config"))
+	path := g.getenv(envName("config"))
+	if f := cmd.Flags().Lookup("config"); f != nil && f.Changed {
+		path = f.Value.String()
 	}
 	named := path != ""
 	if !named {
@@ -139,6 +144,11 @@ func settings(cmd *cobra.Command) []string {
 func parseConfig(path string, data []byte, known []string) (map[string]setting, error) {
 	tree, err := parser.ParseBytes(data, 0)
 	if err != nil {
+		// Its text shows the source, which in a configuration can be secret.
+		var syntax yaml.Error
+		if errors.As(err, &syntax) {
+			return nil, fmt.Errorf("%s:%d: %s", path, syntax.GetToken().Position.Line, syntax.GetMessage())
+		}
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	out := make(map[string]setting)
@@ -164,19 +174,14 @@ func parseConfig(path string, data []byte, known []string) (map[string]setting, 
 			token := e.Key.GetToken()
 			name, at := token.Value, fmt.Sprintf("%s:%d", path, token.Position.Line)
 			value, err := scalar(e.Value)
-			switch _, twice := out[name]; {
+			switch {
 			case !slices.Contains(known, name):
-				err = fmt.Errorf("%s: no setting %q; there are: %s", at, name, strings.Join(known, ", "))
-			case twice:
-				err = fmt.Errorf("%s: %s is given twice", at, name)
+				faults = append(faults, fmt.Errorf("%s: no setting %q; there are: %s", at, name, strings.Join(known, ", ")))
 			case err != nil:
-				err = fmt.Errorf("%s: %s: %w", at, name, err)
+				faults = append(faults, fmt.Errorf("%s: %s: %w", at, name, err))
+			default:
+				out[name] = setting{from: at + ": " + name, value: value}
 			}
-			if err != nil {
-				faults = append(faults, err)
-				continue
-			}
-			out[name] = setting{from: at + ": " + name, value: value}
 		}
 	}
 	return out, errors.Join(faults...)

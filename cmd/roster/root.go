@@ -9,43 +9,37 @@ import (
 
 // newRoot returns the whole tree of commands.
 func newRoot(g *globals) *cobra.Command {
-	root := &cobra.Command{
-		Use:   "roster",
-		Short: "A user directory that speaks SCIM, and the tools that change users in any of them",
-		Long: `Roster is a user-provisioning directory that you run yourself, and the tools that
+	root := newGroup("roster", "A user directory that speaks SCIM, and the tools that change users in any of them",
+		newServeCmd(g),
+		newDemoCmd(g),
+		newDirectoryCmd(g),
+		newKeyCmd(g),
+		newUserCmd(g),
+		newMigrateCmd(g),
+		newBackupCmd(g),
+		newRestoreCmd(g),
+		newVersionCmd(g),
+		newExitCodesTopic(),
+	)
+	root.Long = `Roster is a user-provisioning directory that you run yourself, and the tools that
 update users in any directory that speaks SCIM 2.0.
 
 Every flag that is a setting can also be given as an environment variable
 (--listen is ROSTER_LISTEN) or in a YAML file of flag names (--config). The flag
 wins over the variable, the variable over the file. Keys are never flags: they
-come from ROSTER_KEY or from --key-file.`,
-		Example: `  roster demo --once
+come from ROSTER_KEY or from --key-file.`
+	root.Example = `  roster demo --once
   roster serve --data ./data
-  roster user update ID --user-name ada@corp.example --email ada@corp.example --title CTO`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := configure(g, cmd); err != nil {
-				return err
-			}
-			markStarted(cmd)
-			return nil
-		},
+  roster user update ID --user-name ada@corp.example --email ada@corp.example --title CTO`
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := configure(g, cmd); err != nil {
+			return err
+		}
+		markStarted(cmd)
+		return nil
 	}
-	root.CompletionOptions.HiddenDefaultCmd = false
 	root.PersistentFlags().String("config", "", "`file` of settings (default $XDG_CONFIG_HOME/roster/config.yaml)")
-	root.AddCommand(
-		// newServeCmd(g),
-		// newDemoCmd(g),
-		newDirectoryCmd(g),
-		newKeyCmd(g),
-		newUserCmd(g),
-		// newMigrateCmd(g),
-		// newBackupCmd(g),
-		// newRestoreCmd(g),
-		newVersionCmd(g),
-		newExitCodesTopic(),
-	)
 	return root
 }
 
@@ -54,15 +48,16 @@ func newGroup(use, short string, commands ...*cobra.Command) *cobra.Command {
 	group := &cobra.Command{
 		Use:   use,
 		Short: short,
+		Args:  cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			err := fmt.Errorf("no command %q in %q", args[0], cmd.CommandPath())
+			text := fmt.Sprintf("no command %q in %q", args[0], cmd.CommandPath())
 			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				err = fmt.Errorf("%w: did you mean %q?", err, near[0])
+				text += fmt.Sprintf(": did you mean %q?", near[0])
 			}
-			return &usageError{err}
+			return usagef("%s", text)
 		},
 		SuggestionsMinimumDistance: 2,
 	}

@@ -218,7 +218,7 @@ func start(ctx context.Context, g *globals, o *serveOptions) (_ *running, err er
 		public = s.url
 	}
 	registry := prometheus.NewRegistry()
-	db.Register(registry)
+	registerStats(registry, db)
 	s.server = server.New(server.Options{
 		Directories: s.dirs, PublicURL: public, TrustedProxies: proxies, FollowProxy: o.publicURL == "",
 		MaxBody: o.maxBody, Rate: o.rate, Burst: o.burst,
@@ -451,4 +451,19 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		}
 	}
 	return c.pair, nil
+}
+
+// registerStats shows what the database has done.
+func registerStats(registry *prometheus.Registry, db *sqlstore.DB) {
+	for _, c := range []struct {
+		name, help string
+		value      func(sqlstore.Stats) int64
+	}{
+		{"roster_store_updates_total", "Changes that were committed.", func(s sqlstore.Stats) int64 { return s.Updates }},
+		{"roster_store_commits_total", "Transactions that committed them; on SQLite many changes share one.", func(s sqlstore.Stats) int64 { return s.Commits }},
+		{"roster_store_retries_total", "Changes that were run again after a conflict.", func(s sqlstore.Stats) int64 { return s.Retries }},
+	} {
+		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.name, Help: c.help},
+			func() float64 { return float64(c.value(db.Stats())) }))
+	}
 }

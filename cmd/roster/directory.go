@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+
+	"github.com/roster-scim/roster"
+	"github.com/roster-scim/roster/client"
+	"github.com/roster-scim/roster/scim"
+)
+
+func newDirectoryCmd(g *globals) *cobra.Command {
+	return newGroup("directory", "Make, list and remove the directories of a Roster",
+		newDirectoryCreateCmd(g), newDirectoryListCmd(g), newDirectoryShowCmd(g), newDirectoryDeleteCmd(g))
+}
+
+type directoryCreateOptions struct {
+	connection
+	output outputFormat
+	name   string
+	rules  string
+	quiet  bool
+}
+
+func newDirectoryCreateCmd(g *globals) *cobra.Command {
+	o := new(directoryCreateOptions)
+	cmd := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Make a directory",
+		Long: `Make a directory. Its rule set says how strictly it reads SCIM: atlassian, as
+Atlassian's service does; standard, for Entra ID, Okta and the others; strict, to
+the letter of the RFC.`,
+		Example: `  roster directory create people --rule-set standard
+  roster directory create sandbox --rules '{"maxPage":50}'`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.name = args[0]
+			return runDirectoryCreate(cmd.Context(), g, o)
+		},
+	}
+	f := cmd.Flags()
+	o.addServerFlags(f)
+	o.output.addFlag(f)
+	f.StringVar(&o.ruleSet, "rule-set", scim.Atlassian, "`name` of the rule set: "+strings.Join(scim.RuleSetNames, ", "))
+	f.StringVar(&o.rules, "rules", "", "rules that differ from the rule set: `JSON`, @FILE, or - for standard input")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print the id alone")
+	perCall(f, "rule-set", "rules", "quiet")
+	return cmd
+}
+
+func runDirectoryCreate(ctx context.Context, g *globals, o *directoryCreateOptions) error {
+	create := client.DirectoryCreate{Name: o.name, RuleSet: o.ruleSet}
+	if o.rules != "" {
+		rules, err := readJSON(g, o.rules)
+		if err != nil {
+			return usagef("--rules: %w", err)
+		}
+		if !rules.IsValid() {
+			return usagef("--rules: not valid JSON")
+		}
+		create.Rules = rules
+	}
+	c, err := o.open(g)
+	if err != nil {
+		return err
+	}
+	d, err := c.Management().CreateDirectory(ctx, create)
+	if err != nil {
+		return err
+	}
+	if o.quiet {
+		_, err := fmt.Fprintln(g.stdout, d.ID)
+		return err
+	}
+	return printDirectories(g, o.output, d, []*roster.Directory{d})
+}
+
+type directoryOptions struct {
+	connection
+	output outputFormat
+	id     string
+	yes    bool
+}
+
+func newDirectoryListCmd(g *globals) *cobra.Command {
+	o := new(directoryOptions)
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the directories that the key reaches",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return runDirectoryList(cmd.Context(), g, o) },
+	}
+	o.addServerFlags(cmd.Flags())
+	o.output.addFlag(cmd.Flags())
+	return cmd
+}
+
+func runDirectoryList(ctx context.Context, g *globals, o *directoryOptions) error {
+	c, err := o.open(g)
+	if err != nil {
+		return err
+	}
+	list, err := c.Management().ListDirectories(ctx)
+	if err != nil {
+		return err
+	}
+	return printDirectories(g, o.output, orEmpty(list), list)
+}
+
+func newDirectoryShowCmd(g *globals) *cobra.Command {
+	o := new(directoryOptions)
+	cmd := &cobra.Command{
+		Use:   "show ID",
+		Short: "Show one directory",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.id = args[0]
+			return runDirectoryShow(cmd.Context(), g, o)
+		},
+	}
+	o.addServerFlags(cmd.Flags())
+	o.output.addFlag(cmd.Flags())
+	return cmd
+}
+
+func runDirectoryShow(ctx context.Context, g *globals, o *directoryOptions) error {
+	c, err := o.open(g)
+	if err != nil {
+		return err
+	}
+	d, err := c.Management().GetDirectory(ctx, o.id)
+	if err != nil {
+		return noDirectory(err)
+	}
+	return printDirectories(g, o.output, d, []*roster.Directory{d})
+}
+
+func newDirectoryDeleteCmd(g *globals) *cobra.Command {
+	o := new(directoryOptions)
+	cmd := &cobra.Command{
+		Use:   "delete ID",
+		Short: "Remove a directory with everything in it, for good",
+		Long: `Remove a directory with its users, groups, keys and history. There is no way
+back. It asks first; where nobody can answer, it needs --yes.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.id = args[0]
+			return runDirectoryDelete(cmd.Context(), g, o)
+		},
+	}
+	o.addServerFlags(cmd.Flags())
+	cmd.Flags().BoolVar(&o.yes, "yes", false, "do not ask")
+	perCall(cmd.Flags(), "yes")
+	return cmd
+}
+
+func runDirectoryDelete(ctx context.Context, g *globals, o *directoryOptions) error {
+	c, err := o.open(g)
+	if err != nil {
+		return err
+	}
+	d, err := c.Management().GetDirectory(ctx, o.id)
+	if err != nil {
+		return noDirectory(err)
+	}
+	question := fmt.Sprintf("Remove directory %s (%s) with its %d users, for good?", d.ID, printable(d.Name), d.Users)
+	if err := confirm(g, o.yes, question); err != nil {
+		return err
+	}
+	if err := c.Management().DeleteDirectory(ctx, o.id); err != nil {
+		return noDirectory(err)
+	}
+	_, err = fmt.Fprintf(g.stderr, "Removed directory %s.\n", d.ID)
+	return err
+}
+
+func noDirectory(err error) error {
+	return hint(err, http.StatusNotFound, "roster directory list")
+}
+
+// printDirectories prints v as JSON, or the list as a table.
+func printDirectories(g *globals, o outputFormat, v any, list []*roster.Directory) error {
+	if o == outputJSON {
+		return printJSON(g.stdout, v)
+	}
+	t := newTable(g.stdout, "ID", "NAME", "RULE SET", "RULES", "USERS", "DEFAULT", "CREATED")
+	for _, d := range list {
+		rules, def := "", ""
+		if len(d.Rules) > 0 {
+			rules = compact(d.Rules)
+		}
+		if d.Default {
+			def = "yes"
+		}
+		t.row(d.ID, d.Name, d.RuleSet, rules, strconv.FormatInt(d.Users, 10), def, when(d.Created))
+	}
+	return t.flush()
+}
+
+// orEmpty makes a list that JSON shows as [].
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// confirm asks a question on the terminal, unless yes says that the answer is
+// given. Without a terminal nobody could answer: that is a usage error.
+func confirm(g *globals, yes bool, question string) error {
+	if yes {
+		return nil
+	}
+	if f, ok := g.stdin.(*os.File); !ok || !isatty.IsTerminal(f.Fd()) {
+		return usagef("this cannot be undone, and nobody is there to ask: give --yes")
+	}
+	fmt.Fprint(g.stderr, question+" Type yes: ")
+	line, err := bufio.NewReader(g.stdin).ReadString('\n')
+	if err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if strings.TrimSpace(line) != "yes" {
+		return fmt.Errorf("not confirmed: nothing was done")
+	}
+	return nil
+}
+
+// readJSON returns what a flag gives as JSON: its text, the content of @FILE, or
+// standard input for "-". Whether it is valid is for the caller to see.
+func readJSON(g *globals, text string) (jsontext.Value, error) {
+	data, err := readText(g, text)
+	return jsontext.Value(strings.TrimSpace(data)), err
+}

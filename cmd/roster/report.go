@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/roster-scim/roster/action"
+	"github.com/roster-scim/roster/client"
+	"github.com/roster-scim/roster/scim"
+)
+
+// A hintedError is an error with the command that may help.
+type hintedError struct {
+	err  error
+	hint string
+}
+
+func (e *hintedError) Error() string { return e.err.Error() }
+func (e *hintedError) Unwrap() error { return e.err }
+
+// hint adds to err, unless it is nil, what to try when the service answered with
+// that status.
+func hint(err error, status int, format string, args ...any) error {
+	var se *scim.Error
+	if !errors.As(err, &se) || se.Status != status {
+		return err
+	}
+	return &hintedError{err, fmt.Sprintf(format, args...)}
+}
+
+// report says on w why cmd failed: what, the ids to look for in a log, and what
+// to try next.
+func report(w io.Writer, cmd *cobra.Command, err error) {
+	var (
+		usage *usageError
+		input *action.InputError
+		se    *scim.Error
+		ce    *client.Error
+		he    *hintedError
+	)
+	name := cmd.CommandPath()
+	next := ""
+	switch {
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(w, "roster: interrupted")
+	case errors.As(err, &input):
+		for _, f := range input.Faults {
+			fmt.Fprintln(w, "roster:", faultLine(f))
+		}
+		next = name + " --help"
+	case errors.As(err, &usage):
+		for line := range strings.Lines(err.Error()) {
+			fmt.Fprintln(w, "roster:", strings.TrimSuffix(line, "\n"))
+		}
+		next = name + " --help"
+	case errors.As(err, &se):
+		what := se.Detail
+		if what == "" {
+			what = http.StatusText(se.Status)
+		}
+		code := fmt.Sprint(se.Status)
+		if se.Type != "" {
+			code += " " + se.Type
+		}
+		fmt.Fprintf(w, "roster: %s (%s)\n", printable(what), printable(code))
+		next = nextForStatus(se)
+	case errors.As(err, &ce) && ce.Answer == nil:
+		fmt.Fprintln(w, "roster: no answer:", ce.Err)
+		next = "roster serve, or --url with the address of the service"
+	default:
+		fmt.Fprintln(w, "roster:", err)
+	}
+	if errors.As(err, &ce) {
+		if id := ce.RequestID(); id != "" {
+			fmt.Fprintf(w, "  request: %s\n", printable(id))
+		}
+		if ce.Attempts > 1 {
+			fmt.Fprintf(w, "  attempts: %d\n", ce.Attempts)
+		}
+		if wait := ce.RetryAfter(); wait > 0 {
+			fmt.Fprintf(w, "  the service asks to wait %s\n", wait.Round(time.Second))
+		}
+	}
+	if errors.As(err, &he) {
+		next = he.hint
+	}
+	if next != "" {
+		fmt.Fprintf(w, "  try: %s\n", next)
+	}
+}
+
+// faultLine words a fault for the command line.
+func faultLine(f action.Fault) string {
+	if f.Parameter == "" {
+		return f.Text
+	}
+	return f.Parameter + ": " + f.Text
+}
+
+// holder is how a Roster names the user that has a value already.
+var holder = regexp.MustCompile(`Held by ([0-9A-Za-z_-]+)\.?$`)
+
+// nextForStatus returns what to try after an answer, "" where nothing helps.
+func nextForStatus(e *scim.Error) string {
+	switch e.Status {
+	case http.StatusUnauthorized:
+		return "ROSTER_KEY, or --key-file, with a key of this directory; roster key create makes one"
+	case http.StatusConflict:
+		if m := holder.FindStringSubmatch(e.Detail); m != nil {
+			return "roster user get " + m[1]
+		}
+	}
+	return ""
+}

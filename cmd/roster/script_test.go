@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestScripts runs testdata/script: roster as people type it, against a server
+// of its own for each script. Beside the commands of testscript there are
+//
+//	server [FLAG…]           starts roster serve, and sets ROSTER_URL and ROSTER_KEY
+//	code N PROGRAM [ARG…]    runs a program that must end with the exit code N
+//	set VAR MEMBER           sets VAR to a member of the JSON object on stdout
+//	line VAR                 sets VAR to the one line on stdout
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	binary, err := rosterBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "script"),
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"server": scriptServer,
+			"code":   scriptCode,
+			"set":    scriptSet,
+			"line":   scriptLine,
+		},
+	})
+}
+
+// scriptKey is the operator key of the scripts' servers.
+const scriptKey = "script-script-script"
+
+func scriptServer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("server cannot be negated")
+	}
+	path, err := rosterBinary()
+	ts.Check(err)
+	cmd := exec.Command(path, append([]string{"serve", "--data", ts.MkAbs("data"), "--listen", "127.0.0.1:0"}, args...)...)
+	cmd.Env = []string{"ROSTER_BOOTSTRAP_KEY=" + scriptKey, "HOME=" + ts.Getenv("HOME"), "PATH=" + ts.Getenv("PATH")}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	hangs := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	defer hangs.Stop()
+	line, _ := bufio.NewReader(stdout).ReadString('\n') // an end without it is said below
+	ts.Defer(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // when it has ended already there is nothing to do
+		if err := cmd.Wait(); err != nil {
+			ts.Logf("roster serve ended with %v: %s", err, stderr.String())
+		}
+	})
+	url, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if !ok {
+		_ = cmd.Process.Kill()
+		ts.Fatalf("roster serve did not start: %q", line)
+	}
+	ts.Setenv("ROSTER_URL", url)
+	ts.Setenv("ROSTER_KEY", scriptKey)
+}
+
+func scriptCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N PROGRAM [ARG…]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	switch err := ts.Exec(args[1], args[2:]...); {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	default:
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("got exit code %d, want %d", got, want)
+	}
+}
+
+func scriptSet(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: set VAR MEMBER")
+	}
+	var doc map[string]jsontext.Value
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &doc))
+	v, ok := doc[args[1]]
+	if !ok {
+		ts.Fatalf("no member %s on stdout", args[1])
+	}
+	ts.Setenv(args[0], plain(v))
+}
+
+func scriptLine(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: line VAR")
+	}
+	text := strings.TrimSuffix(ts.ReadFile("stdout"), "\n")
+	if text == "" || strings.Contains(text, "\n") {
+		ts.Fatalf("stdout is not one line: %q", text)
+	}
+	ts.Setenv(args[0], text)
+}

@@ -1,0 +1,335 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/roster-scim/roster"
+	"github.com/roster-scim/roster/action"
+	"github.com/roster-scim/roster/client"
+)
+
+func newUserCmd(g *globals) *cobra.Command {
+	return newGroup("user", "Create, read, update and delete the users of a directory",
+		newUserCreateCmd(g), newUserGetCmd(g), newUserListCmd(g), newUserUpdateCmd(g),
+		newUserDeleteCmd(g), newUserRestoreCmd(g), newUserHistoryCmd(g))
+}
+
+type userOptions struct {
+	connection
+	output     outputFormat
+	id         string
+	attributes []string
+	excluded   []string
+	filter     string
+	limit      int
+	ifMatch    string
+}
+
+// addProjectionFlags adds the flags that cut an answer.
+func (o *userOptions) addProjectionFlags(f *pflag.FlagSet) {
+	f.StringSliceVar(&o.attributes, "attributes", nil, "`names` of the attributes to show, such as userName,emails.value")
+	f.StringSliceVar(&o.excluded, "excluded-attributes", nil, "`names` of the attributes to leave out")
+	perCall(f, "attributes", "excluded-attributes")
+}
+
+// oneProjection refuses two that exclude each other.
+func (o *userOptions) oneProjection() error {
+	if len(o.attributes) > 0 && len(o.excluded) > 0 {
+		return usagef("--attributes and --excluded-attributes exclude each other: give one of them")
+	}
+	return nil
+}
+
+func newUserGetCmd(g *globals) *cobra.Command {
+	o := new(userOptions)
+	cmd := &cobra.Command{
+		Use:   "get ID",
+		Short: "Show one user",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.id = args[0]
+			return runUserGet(cmd.Context(), g, o)
+		},
+	}
+	o.addDirectoryFlags(cmd.Flags())
+	o.addProjectionFlags(cmd.Flags())
+	o.output.addFlag(cmd.Flags())
+	return cmd
+}
+
+func runUserGet(ctx context.Context, g *globals, o *userOptions) error {
+	if err := o.oneProjection(); err != nil {
+		return err
+	}
+	c, err := o.openDirectory(ctx, g)
+	if err != nil {
+		return err
+	}
+	u, err := c.Users().Get(ctx, o.id, &client.GetOptions{Attributes: o.attributes, ExcludedAttributes: o.excluded})
+	if err != nil {
+		return noUser(err)
+	}
+	return printUser(g, o.output, u)
+}
+
+func noUser(err error) error {
+	return hint(err, http.StatusNotFound, `roster user list --filter 'userName eq "NAME"'`)
+}
+
+// printUser prints a user as the service sent it.
+func printUser(g *globals, o outputFormat, u *client.User) error {
+	switch {
+	case len(u.Answer.Body) == 0:
+		return nil
+	case o == outputJSON:
+		return printJSON(g.stdout, u.Answer.Body)
+	}
+	return printDocument(g.stdout, u.Answer.Body)
+}
+
+func newUserListCmd(g *globals) *cobra.Command {
+	o := new(userOptions)
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List users, all or those that a filter selects",
+		Example: `  roster user list --filter 'userName eq "ada@corp.example"'
+  roster user list --limit 20 -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runUserList(cmd.Context(), g, o) },
+	}
+	f := cmd.Flags()
+	o.addDirectoryFlags(f)
+	o.addProjectionFlags(f)
+	o.output.addFlag(f)
+	f.StringVar(&o.filter, "filter", "", "SCIM `filter`, sent as it is")
+	f.IntVar(&o.limit, "limit", 0, "how many to show at the most (default: all)")
+	perCall(f, "filter", "limit")
+	return cmd
+}
+
+// rowsPerFlush bounds how much of a long list waits to be printed, so that a
+// list of a million users needs no memory for them all.
+const rowsPerFlush = 1000
+
+func runUserList(ctx context.Context, g *globals, o *userOptions) error {
+	if o.limit < 0 {
+		return usagef("--limit must not be negative")
+	}
+	if err := o.oneProjection(); err != nil {
+		return err
+	}
+	c, err := o.openDirectory(ctx, g)
+	if err != nil {
+		return err
+	}
+	list := &client.ListOptions{Attributes: o.attributes, ExcludedAttributes: o.excluded, Filter: o.filter}
+	if o.limit > 0 {
+		list.Count = o.limit
+	}
+	show, end := userRows(g)
+	if o.output == outputJSON {
+		show, end = userArray(g)
+	}
+	n := 0
+	for u, err := range c.Users().List(ctx, list) {
+		if err != nil {
+			return err
+		}
+		if err := show(u); err != nil {
+			return err
+		}
+		if n++; n == o.limit {
+			break
+		}
+	}
+	return end()
+}
+
+// userRows prints users as a table.
+func userRows(g *globals) (show func(*client.User) error, end func() error) {
+	t := newTable(g.stdout, "ID", "USER NAME", "DISPLAY NAME", "E-MAIL", "ACTIVE")
+	n := 0
+	return func(u *client.User) error {
+		active := ""
+		if v, ok := u.Active.Get(); ok {
+			active = strconv.FormatBool(v)
+		}
+		t.row(u.ID, u.UserName, u.DisplayName.Value(), mainEmail(u), active)
+		if n++; n%rowsPerFlush == 0 {
+			return t.flush()
+		}
+		return nil
+	}, t.flush
+}
+
+// mainEmail returns the primary e-mail address, else the first one.
+func mainEmail(u *client.User) string {
+	emails := u.Emails.Value()
+	for _, e := range emails {
+		if e.Primary.Value() {
+			return e.Value.Value()
+		}
+	}
+	if len(emails) > 0 {
+		return emails[0].Value.Value()
+	}
+	return ""
+}
+
+// userArray prints users as a JSON array, one at a time.
+func userArray(g *globals) (show func(*client.User) error, end func() error) {
+	before := "[\n"
+	return func(u *client.User) error {
+			_, err := fmt.Fprint(g.stdout, before, compact(u.Answer.Body))
+			before = ",\n"
+			return err
+		}, func() error {
+			if before == "[\n" {
+				_, err := fmt.Fprintln(g.stdout, "[]")
+				return err
+			}
+			_, err := fmt.Fprint(g.stdout, "\n]\n")
+			return err
+		}
+}
+
+func newUserDeleteCmd(g *globals) *cobra.Command {
+	o := new(userOptions)
+	cmd := &cobra.Command{
+		Use:   "delete ID",
+		Short: "Delete a user",
+		Long: `Delete a user. A Roster keeps deleted users in a trash, from which roster user
+restore brings them back; other services may delete for good.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.id = args[0]
+			return runUserDelete(cmd.Context(), g, o)
+		},
+	}
+	f := cmd.Flags()
+	o.addDirectoryFlags(f)
+	f.StringVar(&o.ifMatch, "if-match", "", "`ETag` that the user must still have")
+	perCall(f, "if-match")
+	return cmd
+}
+
+func runUserDelete(ctx context.Context, g *globals, o *userOptions) error {
+	c, err := o.openDirectory(ctx, g)
+	if err != nil {
+		return err
+	}
+	if err := c.Users().Delete(ctx, o.id, &client.DeleteOptions{IfMatch: o.ifMatch}); err != nil {
+		return changed(noUser(err), o.id)
+	}
+	_, err = fmt.Fprintf(g.stderr, "Deleted user %s.\n", printable(o.id))
+	return err
+}
+
+// changed adds to a 412 what to do about it.
+func changed(err error, id string) error {
+	return hint(err, http.StatusPreconditionFailed, "roster user get %s, to see what it is now", id)
+}
+
+func newUserRestoreCmd(g *globals) *cobra.Command {
+	o := new(userOptions)
+	cmd := &cobra.Command{
+		Use:   "restore ID",
+		Short: "Bring a deleted user back, under its old id",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.id = args[0]
+			return runUserRestore(cmd.Context(), g, o)
+		},
+	}
+	o.addDirectoryFlags(cmd.Flags())
+	o.output.addFlag(cmd.Flags())
+	return cmd
+}
+
+func runUserRestore(ctx context.Context, g *globals, o *userOptions) error {
+	c, err := o.openDirectory(ctx, g)
+	if err != nil {
+		return err
+	}
+	u, err := c.Management().Restore(ctx, c.Directory, o.id)
+	if err != nil {
+		return err
+	}
+	return printUser(g, o.output, u)
+}
+
+func newUserHistoryCmd(g *globals) *cobra.Command {
+	o := new(userOptions)
+	cmd := &cobra.Command{
+		Use:   "history ID",
+		Short: "Show every change of a user, before and after; of a deleted one too",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.id = args[0]
+			return runUserHistory(cmd.Context(), g, o)
+		},
+	}
+	o.addDirectoryFlags(cmd.Flags())
+	o.output.addFlag(cmd.Flags())
+	return cmd
+}
+
+func runUserHistory(ctx context.Context, g *globals, o *userOptions) error {
+	c, err := o.openDirectory(ctx, g)
+	if err != nil {
+		return err
+	}
+	events := []*roster.Event{}
+	for e, err := range c.Management().History(ctx, c.Directory, o.id, 0) {
+		if err != nil {
+			return noUser(err)
+		}
+		events = append(events, e)
+	}
+	if o.output == outputJSON {
+		return printJSON(g.stdout, events)
+	}
+	for _, e := range events {
+		if _, err := fmt.Fprintln(g.stdout, eventHead(e)); err != nil {
+			return err
+		}
+		for _, ch := range e.Changes {
+			fmt.Fprintln(g.stdout, "  "+printable(eventChange(ch)))
+		}
+	}
+	return nil
+}
+
+// eventHead returns the line of an event itself.
+func eventHead(e *roster.Event) string {
+	parts := []string{fmt.Sprintf("version %d", e.Version), when(e.At), string(e.Operation)}
+	if e.Key != "" {
+		parts = append(parts, "by key "+e.Key)
+	}
+	if e.Request != "" {
+		parts = append(parts, "request "+e.Request)
+	}
+	if e.Purged {
+		parts = append(parts, "(values purged)")
+	}
+	return strings.Join(parts, "  ")
+}
+
+// eventChange words a recorded change as a plan words it.
+func eventChange(ch roster.Change) string {
+	c := action.Change{Op: action.Replace, Attribute: ch.Attribute, Before: ch.Before, After: ch.After}
+	switch {
+	case len(ch.Before) == 0:
+		c.Op = action.Add
+	case len(ch.After) == 0:
+		c.Op = action.Clear
+	}
+	return c.String()
+}
