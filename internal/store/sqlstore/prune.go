@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
 )
 
 // pruneBatch is how many rows one transaction erases at the most: few enough
@@ -17,12 +16,14 @@ var (
 	listDeletedIDs  = same(`SELECT id FROM directories WHERE deleted <> 0`)
 	deleteDirectory = same(`DELETE FROM directories WHERE id = $1 AND deleted <> 0`)
 
+	eraseTerms  = erase("terms", "directory, type, attribute, value, id", `directory = $1`)
+	eraseClaims = erase("claims", "directory, type, attribute, value", `directory = $1`)
 	// eraseDirectory are the tables that belong to a directory; keys again, for a
 	// transaction may have added one while the directory was deleted.
 	eraseDirectory = []*statement{
 		erase("resources", "rowid", `directory = $1`),
-		erase("terms", "directory, type, attribute, value, id", `directory = $1`),
-		erase("claims", "directory, type, attribute, value", `directory = $1`),
+		eraseTerms,
+		eraseClaims,
 		erase("counters", "directory, type, shard", `directory = $1`),
 		erase("trash", "rowid", `directory = $1`),
 		erase("answers", "rowid", `directory = $1`),
@@ -38,15 +39,6 @@ var (
 			SELECT rowid AS r, at FROM events WHERE directory = $1 ORDER BY seq LIMIT `+pruneBatch+`) WHERE at < $2)`,
 		`DELETE FROM events WHERE ctid = ANY (ARRAY(SELECT r FROM (
 			SELECT ctid AS r, at FROM events WHERE directory = $1 ORDER BY seq LIMIT `+pruneBatch+`) first WHERE at < $2))`)
-
-	dropTerms = differ(
-		`DELETE FROM terms WHERE (directory, type, attribute, value, id) IN (SELECT directory, type, attribute, value, id
-			FROM terms WHERE directory = $1 AND type = $2 LIMIT $3)`,
-		`DELETE FROM terms WHERE ctid = ANY (ARRAY(SELECT ctid FROM terms WHERE directory = $1 AND type = $2 LIMIT $3))`)
-	dropClaims = differ(
-		`DELETE FROM claims WHERE (directory, type, attribute, value) IN (SELECT directory, type, attribute, value
-			FROM claims WHERE directory = $1 AND type = $2 LIMIT $3)`,
-		`DELETE FROM claims WHERE ctid = ANY (ARRAY(SELECT ctid FROM claims WHERE directory = $1 AND type = $2 LIMIT $3))`)
 )
 
 // erase returns a statement that erases pruneBatch rows of a table; key is what
@@ -105,6 +97,16 @@ func (db *DB) Prune(ctx context.Context, answers, events, trash time.Time) (tota
 	return total, nil
 }
 
+// ClearKeys implements store.Store.
+func (db *DB) ClearKeys(ctx context.Context, directory string) error {
+	for _, s := range []*statement{eraseTerms, eraseClaims} {
+		if _, err := db.erase(ctx, s, directory); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // erase runs s, each time in a transaction of its own, until it changes nothing.
 func (db *DB) erase(ctx context.Context, s *statement, args ...any) (total int64, err error) {
 	for {
@@ -114,7 +116,7 @@ func (db *DB) erase(ctx context.Context, s *statement, args ...any) (total int64
 			return err
 		})
 		if err != nil {
-			return total, wrap(err, "prune")
+			return total, wrap(err, "erase rows")
 		}
 		if n == 0 {
 			return total, nil
@@ -132,16 +134,4 @@ func (db *DB) directories(ctx context.Context, s *statement) (ids []string, err 
 		})
 	})
 	return ids, wrap(err, "list directories")
-}
-
-func (t *tx) DropKeys(directory, typ string, limit int) (int64, error) {
-	n, err := t.exec(dropTerms, directory, typ, int64(limit))
-	if err != nil {
-		return 0, wrap(err, "drop terms")
-	}
-	if n >= int64(limit) {
-		return n, nil
-	}
-	m, err := t.exec(dropClaims, directory, typ, int64(limit)-n)
-	return n + m, wrap(err, "drop claims")
 }

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
+	"github.com/roster-scim/roster/internal/store"
 	"modernc.org/sqlite"
 	sqlitelib "modernc.org/sqlite/lib"
 )
@@ -40,7 +42,8 @@ type writer struct {
 	wrote      bool  // the present function has written
 	failed     bool  // SQLite has failed since the transaction began
 	seq        int64 // the last seq given out
-	seqLimit   int64 // the last that the database knows to be given out
+	seqLimit   int64 // the last of the block that was taken
+	seqTaken   bool  // the block was taken in the present transaction
 }
 
 const (
@@ -149,6 +152,7 @@ func (w *writer) run() {
 		w.batch = append(w.batch[:0], j)
 		w.gather()
 		w.process()
+		w.answer(nil) // not deferred: a batch that was cut short is not acknowledged
 		w.after()
 	}
 	ended = true
@@ -182,12 +186,11 @@ func (w *writer) gather() {
 	w.batch = live
 }
 
-// process runs the batch and answers it.
+// process gives each job of the batch its outcome.
 func (w *writer) process() {
 	if len(w.batch) == 0 {
 		return
 	}
-	defer w.answer(nil)
 	err := w.attempt(w.batch, false)
 	if err == nil {
 		return
@@ -200,19 +203,19 @@ func (w *writer) process() {
 	}
 	w.logger.Warn("sqlite transaction failed", "functions", len(w.batch), "error", err)
 	if len(w.batch) == 1 {
-		w.fail(w.batch, err)
+		w.batch[0].err = err
 		return
 	}
-	for i := range w.batch {
+	for i, j := range w.batch {
 		w.stats.retries.Add(1)
 		if err := w.attempt(w.batch[i:i+1], false); err != nil {
-			w.fail(w.batch[i:i+1], err)
+			j.err = err
 		}
 	}
 }
 
-// answer lets the callers of the batch go on; err is for those that have no
-// outcome yet.
+// answer lets the callers of the batch go on. An err takes the place of every
+// outcome.
 func (w *writer) answer(err error) {
 	for _, j := range w.batch {
 		if err != nil {
@@ -222,15 +225,6 @@ func (w *writer) answer(err error) {
 	}
 	clear(w.batch)
 	w.batch = w.batch[:0]
-}
-
-// fail gives err to each job that has no error of its own.
-func (w *writer) fail(jobs []*job, err error) {
-	for _, j := range jobs {
-		if j.err == nil {
-			j.err = err
-		}
-	}
 }
 
 // errWrote says that a function failed after it had written.
@@ -282,6 +276,7 @@ func (w *writer) attempt(jobs []*job, savepoints bool) error {
 		w.rollback()
 		return fmt.Errorf("commit: %w", err)
 	}
+	w.seqTaken = false
 	w.stats.updates.Add(succeeded)
 	w.stats.commits.Add(1)
 	return nil
@@ -325,7 +320,7 @@ func (w *writer) begin() error {
 func (w *writer) rollback() {
 	w.savepoints = false
 	_, _ = w.conn.exec(rollback)
-	w.seqLimit = w.seq
+	w.dropSeqs()
 }
 
 func (w *writer) rollbackJob() error {
@@ -335,8 +330,15 @@ func (w *writer) rollbackJob() error {
 		return err
 	}
 	_, err := w.conn.exec(release)
-	w.seqLimit = w.seq
+	w.dropSeqs()
 	return err
+}
+
+// dropSeqs forgets a block whose taking may have been undone.
+func (w *writer) dropSeqs() {
+	if w.seqTaken {
+		w.seqLimit, w.seqTaken = w.seq, false
+	}
 }
 
 // beforeWrite sets the savepoint of a function just before it writes.
@@ -353,19 +355,19 @@ func (w *writer) beforeWrite() error {
 const seqSetting = "sqlite.seq"
 
 // nextSeq returns a seq that is greater than any before, also than those of
-// events that were erased since. It is read from the database once in a block
-// and after each rollback, which may have undone the taking of the block.
+// events that were erased since.
 func (w *writer) nextSeq() (int64, error) {
 	if w.seq >= w.seqLimit {
-		kept, err := w.keptSeq()
-		if err != nil {
+		var kept int64
+		err := one(w.conn, getSetting, func(r row) { kept, _ = strconv.ParseInt(string(r.bytes(0)), 10, 64) }, seqSetting)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return 0, err
 		}
 		w.seq = max(w.seq, kept)
-		if _, err := w.conn.exec(putSetting, seqSetting, fmt.Appendf(nil, "%d", w.seq+seqBlock)); err != nil {
+		if _, err := w.conn.exec(putSetting, seqSetting, strconv.AppendInt(nil, w.seq+seqBlock, 10)); err != nil {
 			return 0, err
 		}
-		w.seqLimit = w.seq + seqBlock
+		w.seqLimit, w.seqTaken = w.seq+seqBlock, true
 	}
 	w.seq++
 	return w.seq, nil

@@ -95,7 +95,7 @@ func (t *tx) lock(directory, typ, id string, version int64) {
 func (t *tx) holds(directory, typ, id string, version int64) bool {
 	for _, l := range t.locked {
 		if l.id == id && l.typ == typ && l.directory == directory {
-			return l.version == version
+			return l.version == version && version > 0
 		}
 	}
 	return false
@@ -145,11 +145,8 @@ func (t *tx) Replace(r *store.Record, drop, add store.Keys) error {
 	return nil
 }
 
-func (t *tx) Rekey(directory, typ, id string, drop, add store.Keys) error {
-	if _, err := t.Get(directory, typ, id); err != nil {
-		return err
-	}
-	return t.breaks(t.changeKeys(directory, typ, id, drop, add), "change keys")
+func (t *tx) AddKeys(directory, typ, id string, keys store.Keys) error {
+	return t.breaks(t.changeKeys(directory, typ, id, store.Keys{}, keys), "add keys")
 }
 
 func (t *tx) Delete(d *store.Trashed, drop store.Keys) error {
