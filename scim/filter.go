@@ -2,6 +2,7 @@ package scim
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -25,6 +26,9 @@ func (t *Type) ParseFilter(s string) (*Filter, error) {
 	}
 	if strings.IndexByte(s, 0) >= 0 {
 		return nil, t.badFilter("U+0000 in it")
+	}
+	if !utf8.ValidString(s) {
+		return nil, t.badFilter("not UTF-8")
 	}
 	path, rest, ok := strings.Cut(strings.TrimSpace(s), " ")
 	if !ok || path == "" {

@@ -289,14 +289,17 @@ func (p *parser) place(members []Member) ([]Member, error) {
 // unknown passes over a member that no schema knows.
 func (p *parser) unknown(scope *Attr, name string) error {
 	path := name
-	if scope != p.typ.root {
+	switch {
+	case scope.Extension:
+		path = scope.Path + ":" + name
+	case scope != p.typ.root:
 		path = scope.Path + "." + name
 	}
 	if len(path) > 100 {
 		path = strings.ToValidUTF8(path[:100], "") + "…"
 	}
 	if p.typ.Rules.RefuseUnknown && !p.stored {
-		return p.invalid(InvalidSyntax, "no attribute %s in %s: correct the name, or leave it out", path, p.typ.Schema)
+		return p.invalid(InvalidSyntax, "%s has no attribute %s: correct the name, or leave it out", p.typ.Name, path)
 	}
 	note(&p.notes.Ignored, path)
 	return p.skip()
@@ -377,16 +380,41 @@ func (p *parser) list(a *Attr, kind jsontext.Kind) (Value, error) {
 		if err != nil {
 			return Value{}, err
 		}
-		// The same value twice is one (RFC 7643 section 2.4).
-		if !p.stored && (it.unset() || slices.ContainsFunc(items, it.Equal)) {
-			continue
+		if p.stored || !it.unset() {
+			items = append(items, it)
 		}
-		items = append(items, it)
 	}
 	if _, err := p.dec.ReadToken(); err != nil {
 		return Value{}, p.syntax(err)
 	}
+	if !p.stored {
+		items = distinct(items)
+	}
 	return listValue(slices.Clone(items)), nil
+}
+
+// distinct drops from items what is there already: the same value twice is one
+// (RFC 7643 section 2.4).
+func distinct(items []Value) []Value {
+	if len(items) <= 8 {
+		kept := items[:0]
+		for _, it := range items {
+			if !slices.ContainsFunc(kept, it.Equal) {
+				kept = append(kept, it)
+			}
+		}
+		return kept
+	}
+	seen := make(map[string]bool, len(items))
+	var key []byte
+	return slices.DeleteFunc(items, func(it Value) bool {
+		key = it.AppendJSON(key[:0])
+		if seen[string(key)] {
+			return true
+		}
+		seen[string(key)] = true
+		return false
+	})
 }
 
 // single reads one value of a: its only one, or one of a list.

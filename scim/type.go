@@ -93,7 +93,7 @@ func Compile(rt ResourceType, schemas []*Schema, rules RuleSet) (*Type, error) {
 		}
 		t.root.SubAttributes = append(t.root.SubAttributes, &Attribute{
 			Name: s.ID, Type: TypeComplex, SubAttributes: s.Attributes, Description: s.Description,
-			Required: e.Required, Mutability: ReadWrite, Returned: ReturnedDefault, Uniqueness: UniqueNone,
+			Required: e.Required, Mutability: extensionMutability(s), Returned: ReturnedDefault, Uniqueness: UniqueNone,
 		})
 		t.urns = append(t.urns, s.ID)
 	}
@@ -119,6 +119,17 @@ func Compile(rt ResourceType, schemas []*Schema, rules RuleSet) (*Type, error) {
 	t.root.derive()
 	t.unasked = t.excluding(nil)
 	return t, nil
+}
+
+// extensionMutability is readOnly for an extension that a client can write
+// nothing of: it is then passed over as a whole.
+func extensionMutability(s *Schema) string {
+	for _, a := range s.Attributes {
+		if a.Mutability != ReadOnly {
+			return ReadWrite
+		}
+	}
+	return ReadOnly
 }
 
 // derive notes of a, and of all below it, what follows from its subs.

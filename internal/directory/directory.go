@@ -20,6 +20,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -217,7 +219,7 @@ func (s *Service) Default(ctx context.Context) (*Directory, error) {
 // is a JSON object of what differs from the rule set, or empty.
 func (s *Service) Create(ctx context.Context, name, ruleSet string, rules []byte, isDefault bool) (*roster.Directory, error) {
 	name = strings.TrimSpace(name)
-	if name == "" || len([]rune(name)) > 200 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {
+	if !isName(name) {
 		return nil, scim.Errorf(400, scim.InvalidValue, "name must be 1 to 200 characters on one line")
 	}
 	if ruleSet == "" {
@@ -328,10 +330,15 @@ func (s *Service) Org() string { return s.org }
 // Ready reports whether the store answers.
 func (s *Service) Ready(ctx context.Context) error { return s.store.Ping(ctx) }
 
-// isID reports whether s can be an id: one was made here, so it is text without
-// U+0000 and no longer than a key may be.
+// isID reports whether s can be an id: one was made here, so it is UTF-8 without
+// U+0000 (PostgreSQL takes no other text) and no longer than a key may be.
 func isID(s string) bool {
-	return s != "" && len(s) <= 200 && !strings.ContainsRune(s, 0)
+	return s != "" && len(s) <= 200 && !strings.ContainsRune(s, 0) && utf8.ValidString(s)
+}
+
+// isName reports whether s is a name for people: 1 to 200 characters on one line.
+func isName(s string) bool {
+	return s != "" && utf8.RuneCountInString(s) <= 200 && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 func clip(s string) string {

@@ -106,8 +106,8 @@ type NewKey struct {
 func (s *Service) CreateKey(ctx context.Context, by *roster.Key, n NewKey) (*roster.Key, string, error) {
 	now := s.clock()
 	n.Name = strings.TrimSpace(n.Name)
-	if n.Name == "" || len([]rune(n.Name)) > 200 {
-		return nil, "", scim.Errorf(400, scim.InvalidValue, "name must be 1 to 200 characters: say who uses the key")
+	if !isName(n.Name) {
+		return nil, "", scim.Errorf(400, scim.InvalidValue, "name must be 1 to 200 characters on one line: say who uses the key")
 	}
 	if len(n.Scopes) == 0 {
 		return nil, "", scim.Errorf(400, scim.InvalidValue, "scopes is required: some of %s", scopeNames())

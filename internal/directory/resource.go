@@ -281,10 +281,12 @@ func (d *Directory) write(ctx context.Context, c Call, fn func(store.Tx) (*Resul
 	}
 	for range attempts {
 		err := d.service.store.Update(ctx, run)
-		if err == nil {
+		switch {
+		case err == nil:
 			return res, nil
-		}
-		if !errors.Is(err, store.ErrStale) {
+		case errors.Is(err, store.ErrNotFound): // the directory was deleted since it was read
+			return nil, NoDirectory(d.ID)
+		case !errors.Is(err, store.ErrStale):
 			return nil, err
 		}
 	}
@@ -357,7 +359,7 @@ func later(now, t time.Time) time.Time {
 
 func newEvent(rec *store.Record, op roster.Operation, c Call, diff []scim.Difference) *roster.Event {
 	e := &roster.Event{
-		Directory: rec.Directory, ResourceType: rec.Type, Resource: rec.ID, Version: rec.Version,
+		ID: uuid.Must(uuid.NewV7()).String(), Directory: rec.Directory, ResourceType: rec.Type, Resource: rec.ID, Version: rec.Version,
 		Operation: op, Key: c.Key, Request: c.Request, At: rec.Modified,
 		Changes: make([]roster.Change, len(diff)),
 	}

@@ -17,6 +17,9 @@ const MaxRead = 1000
 // Trash returns up to limit deleted resources whose id is greater than after,
 // in the order of their ids.
 func (d *Directory) Trash(ctx context.Context, after string, limit int) (list []*store.Trashed, err error) {
+	if after != "" && !isID(after) {
+		return nil, scim.Errorf(400, scim.InvalidValue, "after must be an id: the last one you have")
+	}
 	err = d.service.store.View(ctx, func(r store.Reader) (err error) {
 		list, err = r.ListTrash(d.ID, after, clamp(limit))
 		return err
@@ -27,10 +30,14 @@ func (d *Directory) Trash(ctx context.Context, after string, limit int) (list []
 // Restore brings a deleted resource back under its own id. A name that somebody
 // else has by now is a 409 that says who.
 func (d *Directory) Restore(ctx context.Context, c Call, t *scim.Type, id string) (*Result, error) {
+	absent := scim.Errorf(404, "", "Resource [%s]: with id[%s] is not in the trash.", strings.ToUpper(t.Name), clip(id))
+	if !isID(id) {
+		return nil, absent
+	}
 	return d.write(ctx, c, func(tx store.Tx) (*Result, error) {
 		gone, err := tx.GetTrash(d.ID, t.Name, id)
 		if errors.Is(err, store.ErrNotFound) {
-			return nil, scim.Errorf(404, "", "Resource [%s]: with id[%s] is not in the trash.", strings.ToUpper(t.Name), clip(id))
+			return nil, absent
 		}
 		if err != nil {
 			return nil, err

@@ -59,8 +59,10 @@ func (r *request) replay(kept []byte) error {
 	return nil
 }
 
-// idempotency puts the Idempotency-Key of a request into c.
-func idempotency(r *request, c *directory.Call, body []byte, render func(*directory.Result, []byte) (*answer, error)) error {
+// idempotency puts the Idempotency-Key of a request into c. Of the body it
+// hashes what was parsed: a password is not in that, and must not be in a hash
+// that is kept.
+func idempotency(r *request, c *directory.Call, body *scim.Resource, render func(*directory.Result, []byte) (*answer, error)) error {
 	name := r.Header.Get("Idempotency-Key")
 	if name == "" {
 		return nil
@@ -70,7 +72,9 @@ func idempotency(r *request, c *directory.Call, body []byte, render func(*direct
 	}
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\x00%s\x00%s\x00", r.Method, r.URL.RequestURI(), r.Header.Get("If-Match"))
-	h.Write(body)
+	if body != nil {
+		h.Write(body.Append(nil))
+	}
 	c.Idempotency = &directory.Idempotency{Name: name, Hash: [32]byte(h.Sum(nil)), Render: func(res *directory.Result) ([]byte, error) {
 		a, err := render(res, nil)
 		if err != nil {
@@ -101,8 +105,13 @@ func etagOf(res *directory.Result) string {
 
 // condition reads If-Match or If-None-Match: * or a list of entity tags, weak or
 // not, with quotes or (as some clients send them) without. Another server's tag
-// is no version of ours and matches nothing.
-func condition(header string) *directory.Condition {
+// is no version of ours and matches nothing. It returns nil where there is no
+// such header, or an empty one.
+func condition(lines []string) *directory.Condition {
+	header := strings.Join(lines, ",")
+	if header == "" {
+		return nil
+	}
 	c := new(directory.Condition)
 	for tag := range strings.SplitSeq(header, ",") {
 		tag = strings.TrimSpace(tag)
@@ -111,7 +120,7 @@ func condition(header string) *directory.Condition {
 			continue
 		}
 		tag = strings.Trim(strings.TrimPrefix(tag, "W/"), `"`)
-		if v, err := strconv.ParseInt(tag, 10, 64); err == nil && v > 0 {
+		if v, err := strconv.ParseInt(tag, 10, 64); err == nil && v > 0 && strconv.FormatInt(v, 10) == tag {
 			c.Versions = append(c.Versions, v)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"time"
@@ -23,9 +24,10 @@ var openAPI []byte
 
 // routes is the management API; openapi.json describes it. Handlers that need
 // a directory have it in the request, when the key opens it.
-func (s *Server) routes() *http.ServeMux {
-	mux := http.NewServeMux()
+func (s *Server) routes() (mux *http.ServeMux, patterns []string) {
+	mux = http.NewServeMux()
 	add := func(pattern string, h func(*request) error) {
+		patterns = append(patterns, pattern)
 		mux.HandleFunc(pattern, func(_ http.ResponseWriter, hr *http.Request) {
 			r := hr.Context().Value(requestKey{}).(*request)
 			r.Request, r.route = hr, hr.Pattern
@@ -85,14 +87,18 @@ func (s *Server) routes() *http.ServeMux {
 	add("POST /api/v1/directories/{directory}/trash/{user}/restore", in(roster.ScopeAdmin, s.restore))
 	add("DELETE /api/v1/directories/{directory}/trash/{user}", in(roster.ScopeAdmin, s.purge))
 	add("GET /api/v1/directories/{directory}/requests", in(roster.ScopeAdmin, s.requestLog))
-	return mux
+	return mux, patterns
 }
 
 type requestKey struct{}
 
 // manage serves what is under /api/v1/. The mux is asked first whether it has a
-// handler, so that what it would answer by itself has our form.
+// handler, so that what it would answer by itself has our form. To a path with
+// empty or dotted segments it would answer a redirect: that is no endpoint.
 func (s *Server) manage(r *request) error {
+	if p := r.URL.EscapedPath(); path.Clean(p) != p {
+		return scim.Errorf(404, "", "no such endpoint: /api/v1/openapi.json describes what there is")
+	}
 	if _, pattern := s.api.Handler(r.Request); pattern == "" {
 		if methods := allowedAt(s.api, r.Request); len(methods) > 0 {
 			return notAllowed(r, methods...)
@@ -166,6 +172,9 @@ func (s *Server) createDirectory(r *request) error {
 	}
 	if err := s.body(r, &in); err != nil {
 		return err
+	}
+	if in.Rules.Kind() == 'n' { // null: none
+		in.Rules = nil
 	}
 	d, err := s.dirs.Create(r.Context(), in.Name, in.RuleSet, in.Rules, false)
 	if err != nil {

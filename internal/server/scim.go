@@ -88,11 +88,13 @@ func (s *Server) resource(r *request, seg []string) error {
 		if seg[0] != t.Endpoint[1:] {
 			continue
 		}
-		if t.Name != "User" || len(seg) > 2 || len(seg) == 2 && seg[1] == ".search" || r.Method == http.MethodPatch {
-			r.route = "scim " + t.Endpoint
+		r.route = "scim " + t.Endpoint
+		switch {
+		case len(seg) > 2:
+			return scim.Errorf(404, "", "no such endpoint: nothing is below %s/{id}", t.Endpoint)
+		case t.Name != "User" || len(seg) == 2 && seg[1] == ".search":
 			return notYet(r)
-		}
-		if len(seg) == 1 {
+		case len(seg) == 1:
 			return s.collection(r, t)
 		}
 		return s.one(r, t, seg[1])
@@ -108,7 +110,7 @@ func (s *Server) resource(r *request, seg []string) error {
 }
 
 func notYet(r *request) error {
-	return scim.Errorf(501, "", "%s is not implemented in this version of Roster", strings.TrimPrefix(r.Method+" "+r.route, "scim "))
+	return scim.Errorf(501, "", "%s %s is not implemented in this version of Roster", r.Method, strings.TrimPrefix(r.route, "scim "))
 }
 
 func notAllowed(r *request, methods ...string) error {
@@ -118,7 +120,6 @@ func notAllowed(r *request, methods ...string) error {
 
 // collection serves /Users.
 func (s *Server) collection(r *request, t *scim.Type) error {
-	r.route = "scim " + t.Endpoint
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		return s.list(r, t)
@@ -130,7 +131,7 @@ func (s *Server) collection(r *request, t *scim.Type) error {
 
 // one serves /Users/{id}.
 func (s *Server) one(r *request, t *scim.Type, id string) error {
-	r.route = "scim " + t.Endpoint + "/{id}"
+	r.route += "/{id}"
 	r.resource = id
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -139,6 +140,8 @@ func (s *Server) one(r *request, t *scim.Type, id string) error {
 		return s.replace(r, t, id)
 	case http.MethodDelete:
 		return s.delete(r, t, id)
+	case http.MethodPatch:
+		return notYet(r)
 	}
 	return notAllowed(r, "GET", "PUT", "DELETE")
 }
@@ -156,12 +159,10 @@ func (s *Server) get(r *request, t *scim.Type, id string) error {
 		return err
 	}
 	etag := etagOf(res)
-	if none := r.Header.Get("If-None-Match"); none != "" {
-		if c := condition(none); c.Any || slices.Contains(c.Versions, res.Version) {
-			r.w.Header()["Etag"] = []string{etag}
-			r.send(http.StatusNotModified, nil, nil)
-			return nil
-		}
+	if c := condition(r.Header["If-None-Match"]); c != nil && (c.Any || slices.Contains(c.Versions, res.Version)) {
+		r.w.Header()["Etag"] = []string{etag}
+		r.send(http.StatusNotModified, nil, nil)
+		return nil
 	}
 	buf := getBuffer()
 	defer putBuffer(buf)
@@ -261,8 +262,8 @@ func (s *Server) write(r *request, t *scim.Type, status int, hasBody bool, do fu
 		}
 	}
 	c := directory.Call{Key: r.key.ID, Request: r.id}
-	if match := r.Header.Get("If-Match"); match != "" && status != http.StatusCreated {
-		c.IfMatch = condition(match)
+	if status != http.StatusCreated {
+		c.IfMatch = condition(r.Header["If-Match"])
 	}
 	render := func(res *directory.Result, dst []byte) (*answer, error) {
 		a := &answer{Status: status, Ignored: append(slices.Clip(r.ignored), res.Ignored...), Coerced: r.coerced, Resource: res.ID}
@@ -270,10 +271,11 @@ func (s *Server) write(r *request, t *scim.Type, status int, hasBody bool, do fu
 			return a, nil
 		}
 		a.ETag, a.Location = etagOf(res), r.location(t, res.ID)
+		var err error
 		a.Body, err = t.Render(dst, res.Doc, res.Meta(a.Location), p)
 		return a, err
 	}
-	if err := idempotency(r, &c, *data, render); err != nil {
+	if err := idempotency(r, &c, body, render); err != nil {
 		return err
 	}
 	res, err := do(c, body)

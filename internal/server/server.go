@@ -63,6 +63,7 @@ type Server struct {
 	Options
 	dirs     *directory.Service
 	api      *http.ServeMux
+	patterns []string // of api
 	metrics  *metrics
 	log      *slog.Logger
 	requests *requestLog
@@ -86,7 +87,7 @@ func New(o Options) *Server {
 		s.limits = newLimiter(o.Rate, o.Burst)
 	}
 	s.metrics = newMetrics(o.Metrics, o.Version)
-	s.api = s.routes()
+	s.api, s.patterns = s.routes()
 	return s
 }
 
@@ -99,8 +100,11 @@ func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 // AdminHandler returns what listens on the admin address: health and metrics.
 func (s *Server) AdminHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", s.healthz)
-	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, 200, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		status, text := s.readiness(r.Context())
+		plain(w, status, text)
+	})
 	mux.Handle("GET /metrics", s.metrics.handler())
 	return mux
 }
@@ -114,6 +118,7 @@ type request struct {
 	route string // a pattern, never a path: it goes into logs and metrics
 
 	base string // what locations begin with
+	scim bool   // a SCIM route, no other
 	dir  *directory.Directory
 	key  *roster.Key
 
@@ -148,24 +153,30 @@ func (s *Server) serve(w http.ResponseWriter, hr *http.Request) {
 func (s *Server) dispatch(r *request) error {
 	path := r.URL.EscapedPath()
 	if rest, ok := strings.CutPrefix(path, "/scim/"); ok {
+		r.scim = true
 		return s.scim(r, rest)
 	}
-	switch {
-	case strings.HasPrefix(path, "/api/v1/"):
+	if strings.HasPrefix(path, "/api/v1/") {
 		return s.manage(r)
-	case path == "/healthz":
-		r.route = path
-		s.healthz(r.w, r.Request)
-	case path == "/readyz":
-		r.route = path
-		s.readyz(r.w, r.Request)
-	case path == "/metrics" && !s.HideMetrics:
-		r.route = path
-		s.metrics.handler().ServeHTTP(r.w, r.Request)
-	default:
+	}
+	known := path == "/healthz" || path == "/readyz" || path == "/metrics" && !s.HideMetrics
+	if !known {
 		return scim.Errorf(404, "", "Nothing is here: SCIM is under /scim/directory/{directoryId}/, the management API under /api/v1/")
 	}
+	r.route = path
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return notAllowed(r, "GET")
+	}
+	text := "ok"
 	r.status = 200
+	switch path {
+	case "/metrics":
+		s.metrics.handler().ServeHTTP(r.w, r.Request)
+		return nil
+	case "/readyz":
+		r.status, text = s.readiness(r.Context())
+	}
+	plain(r.w, r.status, text)
 	return nil
 }
 
@@ -182,21 +193,18 @@ func (s *Server) done(r *request) {
 	}
 }
 
-func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { plain(w, 200, "ok") }
-
-func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+// readiness says whether a load balancer may send requests here.
+func (s *Server) readiness(ctx context.Context) (status int, text string) {
 	if s.draining.Load() {
-		plain(w, 503, "draining")
-		return
+		return 503, "draining"
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	if err := s.dirs.Ready(ctx); err != nil {
 		s.log.Error("not ready", "err", err)
-		plain(w, 503, "the database does not answer")
-		return
+		return 503, "the database does not answer"
 	}
-	plain(w, 200, "ok")
+	return 200, "ok"
 }
 
 func plain(w http.ResponseWriter, status int, text string) {

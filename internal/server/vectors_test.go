@@ -1,0 +1,125 @@
+package server_test
+
+import (
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/roster-scim/roster/scim"
+)
+
+// vectorGroups are the groups of vectors that this version is about: what comes
+// before the first hyphen of their ids.
+var vectorGroups = []string{"disc", "create", "read", "put", "delete", "list", "etag"}
+
+// waiting are the cases of those groups that need what a later version brings.
+// One that passes is to be taken out.
+var waiting = map[string]string{
+	"read-group-excl-members":  "groups",
+	"list-groups":              "groups",
+	"list-groups-excl-members": "groups",
+	"put-group-same-member":    "groups",
+	"put-group-no-members":     "groups",
+	"put-group-rename":         "groups",
+	"delete-from-group":        "groups",
+	"delete-group":             "groups",
+	"list-shape":               "filters: sw",
+	"list-count":               "filters: sw",
+	"list-items-per-page":      "filters: sw",
+	"list-count-zero":          "filters: sw",
+	"list-count-negative":      "filters: sw",
+	"list-count-overflow":      "filters: sw",
+	"list-pages-disjoint":      "filters: sw",
+}
+
+// runVectors returns the cases that failed in a directory, and why; those that
+// need a feature that the server says it has not are in skipped.
+func runVectors(t *testing.T, d *dir) (failed map[string][]string, skipped []string, passed int) {
+	t.Helper()
+	v := &vectorRun{d: d, base: d.path}
+	has := v.discover(t.Context())
+	failed = map[string][]string{}
+	for _, c := range readVectors(t) {
+		group, _, _ := strings.Cut(c.ID, "-")
+		if !slices.Contains(vectorGroups, group) {
+			continue
+		}
+		if slices.ContainsFunc(c.Needs, func(n string) bool {
+			name, absent := strings.CutPrefix(n, "!")
+			return has[name] == absent
+		}) {
+			skipped = append(skipped, c.ID)
+			continue
+		}
+		if bad := (&vectorRun{d: d, base: d.path}).run(t.Context(), &c); len(bad) > 0 {
+			failed[c.ID] = bad
+		} else {
+			passed++
+		}
+	}
+	return failed, skipped, passed
+}
+
+func TestVectors_Standard(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		failed, skipped, passed := runVectors(t, w.directory(t, scim.Standard))
+		for id, why := range failed {
+			if waiting[id] == "" {
+				t.Errorf("%s: %s", id, strings.Join(why, "; "))
+			}
+		}
+		for id, reason := range waiting {
+			if failed[id] == nil && !slices.Contains(skipped, id) {
+				t.Errorf("%s passes, but is listed as waiting for %s: take it out", id, reason)
+			}
+		}
+		t.Logf("%d passed, %d wait for a later version, %d need what this server says it has not: %v", passed, len(waiting), len(skipped), skipped)
+	})
+}
+
+// The deviations of the atlassian rules are those that docs/scim.md lists.
+func TestVectors_Atlassian(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		failed, _, passed := runVectors(t, w.directory(t, scim.Atlassian))
+		got := map[string]bool{}
+		for id, why := range failed {
+			if waiting[id] == "" {
+				got[id] = true
+				t.Logf("%s: %s", id, strings.Join(why, "; "))
+			}
+		}
+		if diff := cmp.Diff(got, deviations(t)); diff != "" {
+			t.Errorf("the deviations are not those of docs/scim.md (-got +listed):\n%s", diff)
+		}
+		t.Logf("%d passed, %d deviate: %v", passed, len(got), slices.Sorted(maps.Keys(got)))
+	})
+}
+
+var deviation = regexp.MustCompile("(?m)^\\| `([a-z0-9-]+)` \\| `([a-zA-Z]+)` \\|")
+
+// deviations reads the table of docs/scim.md. Each row names a rule that exists.
+func deviations(t *testing.T) map[string]bool {
+	t.Helper()
+	data, err := os.ReadFile("../../docs/scim.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(data), "\n## Where the atlassian rules deviate\n")
+	if !ok {
+		t.Fatal("docs/scim.md has no section on deviations")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	out := map[string]bool{}
+	for _, m := range deviation.FindAllStringSubmatch(section, -1) {
+		out[m[1]] = true
+		if !ruleExists(m[2]) {
+			t.Errorf("docs/scim.md: %s is said to come from %s, which is no rule", m[1], m[2])
+		}
+	}
+	return out
+}

@@ -1,0 +1,12 @@
+module github.com/roster-scim/roster/interop
+
+go 1.26.0
+
+require github.com/ctreminiom/go-atlassian/v2 v2.11.0
+
+require (
+	dario.cat/mergo v1.0.2 // indirect
+	github.com/tidwall/gjson v1.18.0 // indirect
+	github.com/tidwall/match v1.1.1 // indirect
+	github.com/tidwall/pretty v1.2.0 // indirect
+)
