@@ -52,9 +52,11 @@ func (a *UpdateUser) Plan(ctx context.Context, in Input) (*Plan, error) {
 		return nil, fmt.Errorf("read the user: %w", err)
 	}
 	// Where it told none, or one of a newer server, the given rules stand in.
-	if told, err := scim.Rules(now.Answer.RuleSet()); err == nil && told.Name != t.Rules.Name {
-		if t, err = UserType(told); err != nil {
-			return nil, err
+	if told, err := scim.Rules(now.Answer.RuleSet()); err == nil {
+		if told, err = told.With(now.Answer.Rules()); err == nil && told != t.Rules {
+			if t, err = UserType(told); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return PlanUpdateUser(t, now.Answer.Body, in)

@@ -113,6 +113,10 @@ func (a *Answer) RequestID() string {
 // Roster tells; "" when the service does not.
 func (a *Answer) RuleSet() string { return a.Header.Get("Roster-Rule-Set") }
 
+// Rules returns the rules in which the directory of a Roster differs from its
+// rule set, a JSON object for scim.RuleSet.With; nil when it does in none.
+func (a *Answer) Rules() []byte { return []byte(a.Header.Get("Roster-Rules")) }
+
 // Ignored returns the attributes that a Roster passed over, having no such.
 func (a *Answer) Ignored() []string { return words(a.Header, "Roster-Ignored") }
 

@@ -233,6 +233,11 @@ func (s *Service) Create(ctx context.Context, name, ruleSet string, rules []byte
 	if _, err := modelOf(d); err != nil {
 		return nil, scim.Errorf(400, scim.InvalidValue, "%v", err)
 	}
+	if len(d.Rules) > 0 {
+		if err := d.Rules.Compact(); err != nil { // it is also told in a header
+			return nil, scim.Errorf(400, scim.InvalidSyntax, "rules: %v", err)
+		}
+	}
 	err := s.store.Update(ctx, func(tx store.Tx) error { return tx.CreateDirectory(d) })
 	if errors.Is(err, store.ErrExists) {
 		return nil, scim.Errorf(409, scim.Uniqueness, "there is a default directory already")

@@ -49,6 +49,9 @@ func (s *Server) scim(r *request, rest string) error {
 		return err
 	}
 	r.w.Header()["Roster-Rule-Set"] = []string{r.dir.RuleSet}
+	if len(r.dir.Rules) > 0 {
+		r.w.Header()["Roster-Rules"] = []string{string(r.dir.Rules)}
+	}
 	return s.resource(r, segments)
 }
 
