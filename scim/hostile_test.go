@@ -38,6 +38,7 @@ func list(n int, item func(i int) string) string {
 
 // Not parallel, as whatever counts allocations.
 func TestParse_HostileBodies(t *testing.T) {
+	const few = 150 // not one for each of anything; the race detector adds some
 	email := func(i int) string { return fmt.Sprintf(`{"value":"%d"}`, i) }
 	long := strings.Repeat("x", 1<<20)
 	for _, tt := range []struct {
@@ -46,34 +47,34 @@ func TestParse_HostileBodies(t *testing.T) {
 		allocs            float64
 	}{
 		{"100,000 unknown attributes", scim.Standard, manyUnknown(), "", 310_000},
-		{"100,000 unknown attributes, refused at the first", scim.Strict, manyUnknown(), "no attribute a00000", 30},
-		{"one attribute 100,000 times", scim.Standard, `{` + strings.Repeat(`"title":"",`, 100_000) + `"x":1}`, "duplicate", 30},
-		{"10,000 levels in an unknown attribute", scim.Standard, `{"x":` + nested("[", "]", 10_000) + `}`, "more than 32 levels", 30},
-		{"10,000 objects in one another", scim.Standard, `{"x":` + strings.Repeat(`{"x":`, 10_000) + `1` + strings.Repeat("}", 10_000) + `}`, "more than 32 levels", 60},
-		{"10,000 levels in a readOnly attribute", scim.Standard, `{"meta":` + nested("[", "]", 10_000) + `}`, "more than 32 levels", 30},
-		{"10,000 levels in a text", scim.Standard, `{"title":` + nested("[", "]", 10_000) + `}`, "must be a string", 30},
-		{"10,000 levels in a list", scim.Standard, `{"emails":` + nested("[", "]", 10_000) + `}`, "must be an object", 30},
-		{"10,000 levels in an object of a list", scim.Standard, `{"emails":[{"x":` + nested("[", "]", 10_000) + `}]}`, "more than 32 levels", 30},
-		{"10,000 levels in a password", scim.Standard, `{"password":` + nested("[", "]", 10_000) + `}`, "must be a string", 30},
-		{"10,000 levels alone", scim.Standard, nested("[", "]", 10_000), "must be a JSON object", 30},
-		{"500,000 brackets that never close", scim.Standard, `{"x":` + strings.Repeat("[", 500_000), "more than 32 levels", 30},
-		{"80,000 values", scim.Standard, `{"emails":` + list(80_000, email) + `}`, "more than 1000 values", 3_100},
-		{"1,001 values", scim.Standard, `{"emails":` + list(1_001, email) + `}`, "more than 1000 values", 3_100},
-		{"80,000 times the same value", scim.Standard, `{"emails":` + strings.Replace(list(80_000, email), `"1"`, `"0"`, -1) + `}`, "more than 1000 values", 3_100},
-		{"200,000 nulls", scim.Standard, `{"emails":[` + strings.Repeat("null,", 200_000) + `null]}`, "more than 1000 values", 30},
-		{"200,000 empty objects", scim.Standard, `{"emails":[` + strings.Repeat("{},", 200_000) + `{}]}`, "more than 1000 values", 1_100},
-		{"200,000 values of no list", scim.Standard, `{"x":[` + strings.Repeat("0,", 200_000) + `0]}`, "", 30},
-		{"a long text", scim.Standard, `{"userName":"` + long + `"}`, "", 30},
-		{"a long text in escapes", scim.Standard, `{"userName":"` + strings.Repeat(`\u0061`, 1<<20/6) + `"}`, "", 60},
-		{"a long name", scim.Standard, `{"` + long + `":1}`, "", 60},
-		{"a long name, refused", scim.Strict, `{"` + long + `":1}`, "has no attribute xxx", 60},
-		{"a long name of escapes, twice", scim.Standard, `{"` + long + `":1,"` + long + `":1}`, "duplicate", 60},
-		{"a long word", scim.Standard, `{"active":"` + long + `"}`, "true or false", 60},
-		{"a long date", scim.Standard, `{"meta":{"created":"` + long + `"}}`, "", 30},
-		{"a long number", scim.Standard, `{"active":` + strings.Repeat("9", 1<<20) + `}`, "true or false", 30},
-		{"blanks", scim.Standard, strings.Repeat(" ", 1<<20), "the body is empty", 30},
-		{"blanks after the object", scim.Standard, `{}` + strings.Repeat("\n", 1<<20), "", 30},
-		{"1,000 qualified names for one attribute", scim.Standard, `{` + strings.Repeat(`"NAME.givenName":"",`, 1) + strings.Repeat(`"name.GIVENNAME":"",`, 1_000) + `"x":1}`, "given twice", 60},
+		{"100,000 unknown attributes, refused at the first", scim.Strict, manyUnknown(), "no attribute a00000", few},
+		{"one attribute 100,000 times", scim.Standard, `{` + strings.Repeat(`"title":"",`, 100_000) + `"x":1}`, "duplicate", few},
+		{"10,000 levels in an unknown attribute", scim.Standard, `{"x":` + nested("[", "]", 10_000) + `}`, "more than 32 levels", few},
+		{"10,000 objects in one another", scim.Standard, `{"x":` + strings.Repeat(`{"x":`, 10_000) + `1` + strings.Repeat("}", 10_000) + `}`, "more than 32 levels", few},
+		{"10,000 levels in a readOnly attribute", scim.Standard, `{"meta":` + nested("[", "]", 10_000) + `}`, "more than 32 levels", few},
+		{"10,000 levels in a text", scim.Standard, `{"title":` + nested("[", "]", 10_000) + `}`, "must be a string", few},
+		{"10,000 levels in a list", scim.Standard, `{"emails":` + nested("[", "]", 10_000) + `}`, "must be an object", few},
+		{"10,000 levels in an object of a list", scim.Standard, `{"emails":[{"x":` + nested("[", "]", 10_000) + `}]}`, "more than 32 levels", few},
+		{"10,000 levels in a password", scim.Standard, `{"password":` + nested("[", "]", 10_000) + `}`, "must be a string", few},
+		{"10,000 levels alone", scim.Standard, nested("[", "]", 10_000), "must be a JSON object", few},
+		{"500,000 brackets that never close", scim.Standard, `{"x":` + strings.Repeat("[", 500_000), "more than 32 levels", few},
+		{"80,000 values", scim.Standard, `{"emails":` + list(80_000, email) + `}`, "more than 1000 values", 3_200},
+		{"1,001 values", scim.Standard, `{"emails":` + list(1_001, email) + `}`, "more than 1000 values", 3_200},
+		{"80,000 times the same value", scim.Standard, `{"emails":` + strings.Replace(list(80_000, email), `"1"`, `"0"`, -1) + `}`, "more than 1000 values", 3_200},
+		{"200,000 nulls", scim.Standard, `{"emails":[` + strings.Repeat("null,", 200_000) + `null]}`, "more than 1000 values", few},
+		{"200,000 empty objects", scim.Standard, `{"emails":[` + strings.Repeat("{},", 200_000) + `{}]}`, "more than 1000 values", 1_200},
+		{"200,000 values of no list", scim.Standard, `{"x":[` + strings.Repeat("0,", 200_000) + `0]}`, "", few},
+		{"a long text", scim.Standard, `{"userName":"` + long + `"}`, "", few},
+		{"a long text in escapes", scim.Standard, `{"userName":"` + strings.Repeat(`\u0061`, 1<<20/6) + `"}`, "", few},
+		{"a long name", scim.Standard, `{"` + long + `":1}`, "", few},
+		{"a long name, refused", scim.Strict, `{"` + long + `":1}`, "has no attribute xxx", few},
+		{"a long name of escapes, twice", scim.Standard, `{"` + long + `":1,"` + long + `":1}`, "duplicate", few},
+		{"a long word", scim.Standard, `{"active":"` + long + `"}`, "true or false", few},
+		{"a long date", scim.Standard, `{"meta":{"created":"` + long + `"}}`, "", few},
+		{"a long number", scim.Standard, `{"active":` + strings.Repeat("9", 1<<20) + `}`, "true or false", few},
+		{"blanks", scim.Standard, strings.Repeat(" ", 1<<20), "the body is empty", few},
+		{"blanks after the object", scim.Standard, `{}` + strings.Repeat("\n", 1<<20), "", few},
+		{"1,000 qualified names for one attribute", scim.Standard, `{` + strings.Repeat(`"NAME.givenName":"",`, 1) + strings.Repeat(`"name.GIVENNAME":"",`, 1_000) + `"x":1}`, "given twice", few},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			typ, data := typeOf(t, tt.rules, "User"), []byte(tt.body)

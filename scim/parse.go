@@ -2,14 +2,12 @@ package scim
 
 import (
 	"bytes"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -33,54 +31,6 @@ func note(list *[]string, path string) {
 	if len(*list) < maxNotes && !slices.Contains(*list, path) {
 		*list = append(*list, path)
 	}
-}
-
-// A Resource is one user, group or other resource: the attributes that have a
-// value, in canonical order. It does not change once it was returned.
-type Resource struct {
-	typ     *Type
-	members []Member
-}
-
-// Type returns the type of r.
-func (r *Resource) Type() *Type { return r.typ }
-
-// Members returns the attributes at the top that have a value, in canonical
-// order; they must not be changed.
-func (r *Resource) Members() []Member { return r.members }
-
-// Get returns the value of a path as of Type.Attr, absent when there is none.
-// A sub-attribute of a multi-valued attribute has no one value: it is absent.
-func (r *Resource) Get(path string) Value {
-	a := r.typ.Attr(path)
-	if a == nil {
-		return Value{}
-	}
-	return r.value(a)
-}
-
-func (r *Resource) value(a *Attr) Value {
-	if a.parent == r.typ.root {
-		return find(r.members, a)
-	}
-	return find(r.value(a.parent).Members(), a)
-}
-
-func find(members []Member, a *Attr) Value {
-	for i := range members {
-		if members[i].Attr == a {
-			return members[i].Value
-		}
-	}
-	return Value{}
-}
-
-// Append appends the canonical document of r to dst: one JSON object of the
-// attributes that have a value, in the order of the schema.
-func (r *Resource) Append(dst []byte) []byte {
-	dst = append(dst, '{')
-	dst = appendMembers(dst, r.members, nil)
-	return append(dst, '}')
 }
 
 // Parse reads the body of a POST or PUT in one pass: it rejects what is not
@@ -447,107 +397,6 @@ func (p *parser) single(a *Attr, kind jsontext.Kind) (Value, error) {
 		return Value{}, p.mismatch(a, kind, "a string")
 	}
 	return p.string(a)
-}
-
-func (p *parser) boolean(a *Attr, kind jsontext.Kind) (Value, error) {
-	switch kind {
-	case 't', 'f':
-		if _, err := p.dec.ReadToken(); err != nil {
-			return Value{}, p.syntax(err)
-		}
-		return BoolValue(kind == 't'), nil
-	case '"':
-		if !p.typ.Rules.Tolerant || p.stored {
-			break
-		}
-		raw, err := p.dec.ReadValue()
-		if err != nil {
-			return Value{}, p.syntax(err)
-		}
-		word := strings.ToLower(string(raw))
-		if word != `"true"` && word != `"false"` {
-			return Value{}, p.invalid(InvalidValue, "%s must be true or false", a.Path)
-		}
-		note(&p.notes.Coerced, a.Path+" (a string)")
-		return BoolValue(word == `"true"`), nil
-	}
-	return Value{}, p.mismatch(a, kind, "true or false")
-}
-
-func (p *parser) number(a *Attr, kind jsontext.Kind) (Value, error) {
-	if kind != '0' {
-		return Value{}, p.mismatch(a, kind, "a number")
-	}
-	raw, err := p.dec.ReadValue()
-	if err != nil {
-		return Value{}, p.syntax(err)
-	}
-	// RFC 7643 section 2.3.4: an integer has no fraction and no exponent.
-	if a.Type == TypeInteger && bytes.ContainsAny(raw, ".eE") {
-		return Value{}, p.invalid(InvalidValue, "%s must be an integer", a.Path)
-	}
-	return Value{kind: Number, text: p.read(raw)}, nil
-}
-
-// read returns raw, which was read last, as a part of the input.
-func (p *parser) read(raw jsontext.Value) string {
-	end := int(p.dec.InputOffset())
-	return p.text[end-len(raw) : end]
-}
-
-// string reads a string and what is written as one.
-func (p *parser) string(a *Attr) (Value, error) {
-	raw, err := p.dec.ReadValue()
-	if err != nil {
-		return Value{}, p.syntax(err)
-	}
-	var s string
-	if bytes.IndexByte(raw, '\\') < 0 {
-		s = p.read(raw)
-		s = s[1 : len(s)-1]
-	} else if s, err = unquote(raw); err != nil {
-		return Value{}, p.syntax(err)
-	}
-	if p.stored {
-		return StringValue(s), nil
-	}
-	if s == "" && !p.typ.Rules.KeepEmptyStrings {
-		return Value{}, nil
-	}
-	if strings.IndexByte(s, 0) >= 0 {
-		return Value{}, p.invalid(InvalidValue, "%s holds U+0000, which no value may", a.Path)
-	}
-	switch a.Type {
-	case TypeDateTime:
-		if !isDateTime(s) {
-			return Value{}, p.invalid(InvalidValue, "%s must be a date and time such as 2008-01-23T04:56:22Z", a.Path)
-		}
-	case TypeBinary:
-		if _, err := base64.StdEncoding.DecodeString(s); err != nil {
-			return Value{}, p.invalid(InvalidValue, "%s must be base64 (RFC 4648 section 4)", a.Path)
-		}
-	}
-	return StringValue(s), nil
-}
-
-// isDateTime reports whether s is an xsd:dateTime with a date and a time (RFC
-// 7643 section 2.3.5); the zone may be missing, as there.
-func isDateTime(s string) bool {
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
-		if _, err := time.Parse(layout, s); err == nil {
-			return true
-		}
-	}
-	return false
-}
-
-// unquote returns the text of a JSON string that the decoder has accepted.
-func unquote(raw jsontext.Value) (string, error) {
-	if bytes.IndexByte(raw, '\\') < 0 {
-		return string(raw[1 : len(raw)-1]), nil
-	}
-	b, err := jsontext.AppendUnquote(nil, raw)
-	return string(b), err
 }
 
 func (p *parser) tooDeep() error {

@@ -2,7 +2,6 @@ package scim
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -132,46 +131,6 @@ func settle(members []Member) []Member {
 		}
 	}
 	return out
-}
-
-// Set returns r with the attribute at path set to v. It is how the service
-// assigns readOnly attributes; a path that the type does not have, or that is
-// in the values of a list, is passed over.
-func (r *Resource) Set(path string, v Value) *Resource {
-	a := r.typ.Attr(path)
-	if a == nil || a.parent.MultiValued {
-		return r
-	}
-	next := &Resource{typ: r.typ, members: slices.Clone(r.members)}
-	next.set(a, v)
-	return next
-}
-
-// set changes r in place, which nobody else may have seen yet.
-func (r *Resource) set(a *Attr, v Value) {
-	if r.value(a).same(v) {
-		return
-	}
-	if a.parent == r.typ.root {
-		r.members = put(r.members, a, v)
-		return
-	}
-	below := put(slices.Clone(r.value(a.parent).Members()), a, v)
-	r.set(a.parent, objectValue(below))
-}
-
-// put sets a to v among members; an unset v takes it out.
-func put(members []Member, a *Attr, v Value) []Member {
-	i, found := slices.BinarySearchFunc(members, a.ord, func(m Member, ord int) int { return m.Attr.ord - ord })
-	switch {
-	case found && v.unset():
-		return slices.Delete(members, i, i+1)
-	case found:
-		members[i].Value = v
-	case !v.unset():
-		return slices.Insert(members, i, Member{a, v})
-	}
-	return members
 }
 
 // setViews stores one value under both of its names.
