@@ -3,7 +3,6 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
@@ -52,7 +51,7 @@ func readSchema(ctx context.Context, dsn string) (Schema, error) {
 			if err != nil {
 				return Schema{}, err
 			}
-			return schemaOf(kindSQLite, 0)
+			return schemaOf(folder(kindSQLite), 0)
 		}
 		return schemaSQLite(path)
 	case kindPostgres:
@@ -85,12 +84,13 @@ func Migrate(ctx context.Context, dsn string, logger *slog.Logger) (Schema, erro
 	if err != nil {
 		return before, fmt.Errorf("migrate: %w", err)
 	}
-	return before, wrap(errors.Join(migrateSQLite(ctx, path, logger), lock.Close()), "migrate")
+	return before, wrap(errors.Join(migrateSQLite(ctx, path, folder(kindSQLite), logger), lock.Close()), "migrate")
 }
 
-// schemaOf returns the state of a database of version current.
-func schemaOf(k kind, current int64) (Schema, error) {
-	entries, err := fs.ReadDir(folder(k), ".")
+// schemaOf returns the state of a database of version current to which files,
+// the migrations, belong.
+func schemaOf(files fs.FS, current int64) (Schema, error) {
+	entries, err := fs.ReadDir(files, ".")
 	if err != nil {
 		return Schema{}, err
 	}
@@ -123,27 +123,38 @@ func folder(k kind) fs.FS {
 const latestVersion = `SELECT CAST(coalesce(max(version_id), 0) AS BIGINT) FROM goose_db_version`
 
 func schemaSQLite(path string) (Schema, error) {
-	c, err := connectSQLite(path)
+	current, err := versionSQLite(path)
 	if err != nil {
 		return Schema{}, err
 	}
-	var current int64
+	return schemaOf(folder(kindSQLite), current)
+}
+
+// versionSQLite reads the version of a database, 0 when it has no schema.
+func versionSQLite(path string) (current int64, err error) {
+	c, err := connectSQLite(path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
 	table, err := c.first(`SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'goose_db_version'`)
-	if err == nil && table != nil {
-		var version []driver.Value
-		if version, err = c.first(latestVersion); err == nil {
-			current, _ = version[0].(int64)
-		}
+	if err != nil || table == nil {
+		return 0, err
 	}
-	if err = errors.Join(err, c.close()); err != nil {
-		return Schema{}, err
+	version, err := c.first(latestVersion)
+	if err == nil {
+		current, _ = version[0].(int64)
 	}
-	return schemaOf(kindSQLite, current)
+	return current, err
 }
 
 // migrateSQLite migrates a database that is locked.
-func migrateSQLite(ctx context.Context, path string, logger *slog.Logger) error {
-	s, err := schemaSQLite(path)
+func migrateSQLite(ctx context.Context, path string, files fs.FS, logger *slog.Logger) error {
+	current, err := versionSQLite(path)
+	if err != nil {
+		return err
+	}
+	s, err := schemaOf(files, current)
 	if err != nil {
 		return err
 	}
@@ -162,7 +173,7 @@ func migrateSQLite(ctx context.Context, path string, logger *slog.Logger) error 
 	if err != nil {
 		return err
 	}
-	return up(ctx, goose.DialectSQLite3, kindSQLite, sql.OpenDB(connector), logger)
+	return up(ctx, goose.DialectSQLite3, files, sql.OpenDB(connector), logger)
 }
 
 // schemaPostgres reads the version on c.
@@ -177,7 +188,7 @@ func schemaPostgres(ctx context.Context, c interface {
 	if err != nil {
 		return Schema{}, err
 	}
-	return schemaOf(kindPostgres, current)
+	return schemaOf(folder(kindPostgres), current)
 }
 
 func migratePostgres(ctx context.Context, dsn string, s Schema, logger *slog.Logger) error {
@@ -188,7 +199,7 @@ func migratePostgres(ctx context.Context, dsn string, s Schema, logger *slog.Log
 	if err != nil {
 		return err
 	}
-	err = up(ctx, goose.DialectPostgres, kindPostgres, stdlib.OpenDB(*config), logger)
+	err = up(ctx, goose.DialectPostgres, folder(kindPostgres), stdlib.OpenDB(*config), logger)
 	if err != nil {
 		// Another process may have migrated at the same time: each migration is
 		// one transaction, so one of the two succeeds and the other fails.
@@ -200,8 +211,8 @@ func migratePostgres(ctx context.Context, dsn string, s Schema, logger *slog.Log
 }
 
 // up runs the pending migrations and closes db.
-func up(ctx context.Context, dialect goose.Dialect, k kind, db *sql.DB, logger *slog.Logger) error {
-	p, err := goose.NewProvider(dialect, db, folder(k), goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))
+func up(ctx context.Context, dialect goose.Dialect, files fs.FS, db *sql.DB, logger *slog.Logger) error {
+	p, err := goose.NewProvider(dialect, db, files, goose.WithDisableGlobalRegistry(true), goose.WithSlog(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}

@@ -48,7 +48,7 @@ func openSQLite(ctx context.Context, path string, opts Options) (_ *sqliteEngine
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	if err := migrateSQLite(ctx, path, opts.logger()); err != nil {
+	if err := migrateSQLite(ctx, path, folder(kindSQLite), opts.logger()); err != nil {
 		return nil, err
 	}
 	connect := func() (*sqliteConn, error) { return connectWriter(path) }

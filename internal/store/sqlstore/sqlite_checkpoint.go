@@ -17,6 +17,7 @@ import (
 type checkpointer struct {
 	conn   *sqliteConn
 	logger *slog.Logger
+	pages  int64 // how long the log may get before it is moved
 	wake   chan struct{}
 	bulk   atomic.Bool // the bulk was moved; the writer is to do the rest
 	busy   atomic.Bool // the bulk is being moved
@@ -26,7 +27,7 @@ type checkpointer struct {
 }
 
 const (
-	// logPages is how long the log may get before it is moved, in pages of 4 KiB.
+	// logPages is how long the log may get, in pages of 4 KiB.
 	logPages = 8000
 	// measureEvery is after how many transactions the log is measured.
 	measureEvery = 16
@@ -37,7 +38,7 @@ func newCheckpointer(path string, logger *slog.Logger) (*checkpointer, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &checkpointer{conn: c, logger: logger, wake: make(chan struct{}, 1)}
+	p := &checkpointer{conn: c, logger: logger, pages: logPages, wake: make(chan struct{}, 1)}
 	p.wait.Add(1)
 	return p, nil
 }
@@ -72,7 +73,7 @@ func (p *checkpointer) afterCommit(c *sqliteConn) {
 		p.logger.Warn("measuring the log failed", "error", err)
 		return
 	}
-	if pages, _ := log[1].(int64); pages >= logPages {
+	if pages, _ := log[1].(int64); pages >= p.pages {
 		p.busy.Store(true)
 		p.wake <- struct{}{}
 	}
