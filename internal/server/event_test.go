@@ -226,6 +226,7 @@ func TestRequestLog(t *testing.T) {
 	d.get("/Users/canary-id").want(404)
 	d.put(id, user("canary-name", "userName", 7)).want(400)
 	d.as("canary-key").get("/Users").want(401)
+	d.as(w.directory(t, scim.Standard).key).get("/Users").want(404) // of a stranger: not in this log
 	d.api("POST", "/trash/canary-trash/restore", nil).want(404)
 	r := d.api("GET", "/requests", nil).want(200)
 	if bytes.Contains(r.body, []byte("canary")) {

@@ -279,7 +279,7 @@ func bodyFor(o *openapi3.Operation) any {
 func checkBodyTimeout(t *testing.T, c *checker, w *world, d *dir, method, path string) {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(server.New(server.Options{Directories: w.dirs, Log: slog.New(slog.DiscardHandler)}).Handler())
-	srv.Config.ReadTimeout = 200 * time.Millisecond
+	srv.Config.ReadTimeout = time.Second
 	srv.Start()
 	defer srv.Close()
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())

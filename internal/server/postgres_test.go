@@ -1,11 +1,13 @@
 package server_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 
 	"github.com/roster-scim/roster/internal/pgtest"
 	"github.com/roster-scim/roster/internal/server"
+	"github.com/roster-scim/roster/scim"
 )
 
 // onPostgres runs in the shared world on PostgreSQL, where there is one.
@@ -27,6 +29,14 @@ func openPostgres(t *testing.T) func() (*world, error) {
 		dsn := pgtest.DSN(shared) // without a server it ends the test, and each other one too
 		postgres.open = share(func() (*world, error) {
 			w, err := openWorld(dsn, nil, server.Options{})
+			if err != nil {
+				return nil, err
+			}
+			ctx := context.Background()
+			rec, err := w.dirs.Create(ctx, "fence", scim.Standard, nil, false)
+			if err == nil {
+				w.fence, err = w.dirs.Get(ctx, rec.ID)
+			}
 			if err != nil {
 				return nil, err
 			}

@@ -437,3 +437,15 @@ func TestErrorsAreJSON(t *testing.T) {
 		}
 	}
 }
+
+// A client that plans a change learns the rules from any answer of the directory.
+func TestRulesAreTold(t *testing.T) {
+	w := onSQLite(t)
+	plain := w.directory(t, scim.Strict).get("/Users").want(200)
+	plain.headerIs("Roster-Rule-Set", scim.Strict).headerIs("Roster-Rules", "")
+	d := w.directory(t, scim.Atlassian, "{\n  \"maxPage\": 7,\r\n  \"tolerant\": false }")
+	for _, r := range []*reply{d.get("/Users"), d.get("/Users/nope"), d.post(object{}), d.get("/Groups")} {
+		r.headerIs("Roster-Rule-Set", scim.Atlassian).headerIs("Roster-Rules", `{"maxPage":7,"tolerant":false}`)
+	}
+	d.as("wrong").get("/Users").want(401).headerIs("Roster-Rule-Set", "").headerIs("Roster-Rules", "")
+}

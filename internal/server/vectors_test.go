@@ -3,6 +3,7 @@ package server_test
 import (
 	"maps"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -122,4 +123,14 @@ func deviations(t *testing.T) map[string]bool {
 		}
 	}
 	return out
+}
+
+// ruleExists reports whether a rule set has a rule of that name.
+func ruleExists(name string) bool {
+	for f := range reflect.TypeFor[scim.RuleSet]().Fields() {
+		if f.Tag.Get("json") == name {
+			return true
+		}
+	}
+	return false
 }

@@ -1,0 +1,60 @@
+package server_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Every test that docs/scim.md names exists.
+func TestDocs_NamedTestsExist(t *testing.T) {
+	t.Parallel()
+	exists := map[string]bool{}
+	declaration := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		for _, m := range declaration.FindAllSubmatch(data, -1) {
+			exists[string(m[1])] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile("../../docs/scim.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile("`(Test\\w+)`").FindAllSubmatch(data, -1)
+	if len(names) < 50 {
+		t.Errorf("docs/scim.md names %d tests: this test does not find them", len(names))
+	}
+	for _, m := range names {
+		if !exists[string(m[1])] {
+			t.Errorf("docs/scim.md names %s, which does not exist", m[1])
+		}
+	}
+	// The other way round: each test of a row of section E is in it.
+	files, err := filepath.Glob("section_e*_test.go")
+	if err != nil || len(files) != 2 {
+		t.Fatalf("the tests of section E: %v, %v", files, err)
+	}
+	for _, file := range files {
+		rows, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range declaration.FindAllSubmatch(rows, -1) {
+			if !slices.ContainsFunc(names, func(n [][]byte) bool { return string(n[1]) == string(m[1]) }) {
+				t.Errorf("docs/scim.md does not name %s", m[1])
+			}
+		}
+	}
+}
