@@ -36,7 +36,7 @@ type Event struct {
 	// create all that were set, of a delete all that there were.
 	Changes []Change `json:"changes,omitempty"`
 	// Purged says that the values were erased on request.
-	Purged bool `json:"purged,omitempty"`
+	Purged bool `json:"purged,omitzero"`
 }
 
 // A Change is one attribute before and after. A side that has no value is nil.

@@ -15,9 +15,10 @@ import (
 // Bounds of what Parse takes from a client. The size of the whole is bounded by
 // who reads it.
 const (
-	MaxDepth  = 32   // levels of objects and arrays
-	MaxValues = 1000 // values of one multi-valued attribute
-	maxNotes  = 20   // notes of one request, of each sort
+	MaxDepth   = 32   // levels of objects and arrays
+	MaxMembers = 1000 // members of one object, known or not
+	MaxValues  = 1000 // values of one multi-valued attribute
+	maxNotes   = 20   // notes of one request, of each sort
 )
 
 // Notes are what Parse did not take literally: they are told to the client and
@@ -151,10 +152,13 @@ func (p *parser) object(scope *Attr) ([]Member, error) {
 	complex := scope != p.typ.root && !scope.Extension // is replaced as a whole: a null in it says nothing
 	var buf [16]Member
 	members, sorted := buf[:0], true
-	for p.dec.PeekKind() != '}' {
+	for n := 0; p.dec.PeekKind() != '}'; n++ {
 		raw, err := p.dec.ReadValue()
 		if err != nil {
 			return nil, p.syntax(err)
+		}
+		if n >= MaxMembers {
+			return nil, p.invalid(InvalidSyntax, "an object has more than %d members", MaxMembers)
 		}
 		a := scope.names[string(raw[1:len(raw)-1])] // without allocation, for the usual spelling
 		name := ""

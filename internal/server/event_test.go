@@ -253,12 +253,20 @@ func TestRequestLog(t *testing.T) {
 	if k := list[1].(object)["key"]; k != nil {
 		t.Errorf("a request without a valid key is said to have the key %v", k)
 	}
-	// It is a ring of the last 1,000.
+	// Whoever has no key cannot push out what others did.
 	quiet := d.as("")
 	for range 1000 {
 		quiet.get("/Users").want(401)
 	}
-	if list = d.api("GET", "/requests", nil).obj()["requests"].([]any); len(list) != 1000 || list[0].(object)["status"] != 401.0 {
+	list = d.api("GET", "/requests", nil).obj()["requests"].([]any)
+	if last := list[0].(object); len(list) != 9 || last["status"] != 401.0 || last["repeated"] != 999.0 {
+		t.Errorf("%d requests are remembered, the last is %v", len(list), last)
+	}
+	// It is a ring of the last 1,000.
+	for range 1000 {
+		d.get("/Users?count=0").want(200)
+	}
+	if list = d.api("GET", "/requests", nil).obj()["requests"].([]any); len(list) != 1000 || list[999].(object)["status"] != 200.0 {
 		t.Errorf("%d requests are remembered, want 1000", len(list))
 	}
 }
