@@ -79,7 +79,7 @@ func (p *parser) string(a *Attr) (Value, error) {
 	}
 	switch a.Type {
 	case TypeDateTime:
-		if !isDateTime(s) {
+		if _, ok := parseDateTime(s); !ok {
 			return Value{}, p.invalid(InvalidValue, "%s must be a date and time such as 2008-01-23T04:56:22Z", a.Path)
 		}
 	case TypeBinary:
@@ -90,15 +90,15 @@ func (p *parser) string(a *Attr) (Value, error) {
 	return StringValue(s), nil
 }
 
-// isDateTime reports whether s is an xsd:dateTime with a date and a time (RFC
-// 7643 section 2.3.5); the zone may be missing, as there.
-func isDateTime(s string) bool {
+// parseDateTime reads an xsd:dateTime with a date and a time (RFC 7643 section
+// 2.3.5); the zone may be missing, as there: then it is read as UTC.
+func parseDateTime(s string) (time.Time, bool) {
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999"} {
-		if _, err := time.Parse(layout, s); err == nil {
-			return true
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, true
 		}
 	}
-	return false
+	return time.Time{}, false
 }
 
 // unquote returns the text of a JSON string that the decoder has accepted.

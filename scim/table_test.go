@@ -36,7 +36,8 @@ var update = flag.Bool("update", false, "write the outputs in testdata/*.txt aga
 //	diff      the input is two bodies, a line each
 //	render    the input is a body; the output is the answer that shows it
 //	decode    the input is a document
-//	filter    the input is a filter
+//	filter    the input is a filter; the output is its canonical form
+//	match     the input is a resource, and filters, a line each
 //	error     the input is a detail; status and scimType are in the command
 func TestTables(t *testing.T) {
 	t.Parallel()
@@ -258,7 +259,21 @@ func (m *machine) run(t *testing.T, c *tableCase) string {
 		if err != nil {
 			return fail(err)
 		}
-		return fmt.Sprintf("%s eq %q, key %q", f.Attr.Path, f.Value, f.Attr.Key(f.Value))
+		return f.String()
+	case "match":
+		// The first line is the resource, each other one a filter.
+		doc, filters, _ := strings.Cut(input, "\n")
+		r := created(t, typ, doc)
+		var out []string
+		for line := range strings.SplitSeq(filters, "\n") {
+			f, err := typ.ParseFilter(line)
+			if err != nil {
+				out = append(out, fail(err))
+				continue
+			}
+			out = append(out, strconv.FormatBool(f.Match(r, &tableMeta)))
+		}
+		return strings.Join(out, "\n")
 	case "error":
 		status, err := strconv.Atoi(rest[0])
 		if err != nil {

@@ -41,6 +41,8 @@ type Service struct {
 	log   *slog.Logger
 	org   string
 
+	maxScan int
+
 	mu          sync.RWMutex
 	directories map[string]cached[*Directory]
 	keys        map[[32]byte]cached[*roster.Key]
@@ -59,6 +61,8 @@ type Options struct {
 	Store store.Store
 	Now   func() time.Time // nil: time.Now
 	Log   *slog.Logger     // nil: slog.Default
+	// MaxScan bounds the lists whose filter no index answers. 0: DefaultMaxScan.
+	MaxScan int
 }
 
 // Open returns the Service of a store. A store that was folded by another
@@ -69,6 +73,9 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		directories: make(map[string]cached[*Directory]),
 		keys:        make(map[[32]byte]cached[*roster.Key]),
 		used:        make(map[string]time.Time),
+	}
+	if s.maxScan = o.MaxScan; s.maxScan == 0 {
+		s.maxScan = DefaultMaxScan
 	}
 	if s.now == nil {
 		s.now = time.Now

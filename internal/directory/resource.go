@@ -129,40 +129,6 @@ type Page struct {
 // DefaultPage is the size of a page that was asked for without a count.
 const DefaultPage = 100
 
-// List calls fn with the resources of one page in the order of their creation,
-// those that filter selects or all for nil, and returns how many there are on
-// all pages.
-func (d *Directory) List(ctx context.Context, t *scim.Type, filter *scim.Filter, page Page, fn func(*Result) error) (total int64, err error) {
-	q := store.Query{Directory: d.ID, Type: t.Name}
-	if filter != nil {
-		if q.Term, err = d.term(t, filter); err != nil {
-			return 0, err
-		}
-		if len(q.Term.Value) > MaxKey || strings.ContainsRune(q.Term.Value, 0) {
-			return 0, nil // no resource can have it
-		}
-	}
-	q.Offset = max(page.Start, 1) - 1
-	q.Limit = min(max(page.Count, 0), d.Model.Rules.MaxPage)
-	err = d.service.store.View(ctx, func(r store.Reader) (err error) {
-		if total, err = r.Count(q); err != nil || q.Limit == 0 || int64(q.Offset) >= total {
-			return err
-		}
-		return r.List(q, func(rec *store.Record) error { return fn(&Result{Type: t, Record: rec}) })
-	})
-	return total, err
-}
-
-func (d *Directory) term(t *scim.Type, f *scim.Filter) (*store.Term, error) {
-	if d.Model.Rules.NarrowFilters && f.Attr.Path != "userName" && f.Attr.Path != "externalId" {
-		return nil, scim.Errorf(400, scim.InvalidFilter, "Resource [%s] invalid filter: this directory allows userName and externalId alone", strings.ToUpper(t.Name))
-	}
-	if !d.indexes[t].has(f.Attr) {
-		return nil, scim.Errorf(501, "", "filters on %s are not there yet: this version answers one eq on userName, externalId or emails.value", f.Attr.Path)
-	}
-	return &store.Term{Attribute: f.Attr.Path, Value: f.Attr.Key(f.Value)}, nil
-}
-
 // Replace makes of a resource what a PUT of body makes of it (scim.Replace).
 // When nothing changes, the version and lastModified stay, and there is no
 // event.

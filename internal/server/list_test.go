@@ -65,13 +65,14 @@ func TestList_NarrowFilters(t *testing.T) {
 		d.create(user("ada", "externalId", "x"))
 		d.get("/Users?filter="+url.QueryEscape(`userName eq "ada"`)).has("totalResults", 1.0)
 		d.get("/Users?filter="+url.QueryEscape(`externalId eq "x"`)).has("totalResults", 1.0)
+		d.get("/Users?filter="+url.QueryEscape(`userName sw "a"`)).refused(400, scim.InvalidFilter, "Resource [USER] invalid filter")
 		d.get("/Users?filter="+url.QueryEscape(`emails.value eq "x"`)).refused(400, scim.InvalidFilter, "Resource [USER] invalid filter")
 	})
 }
 
 func TestList_WrongFilters(t *testing.T) {
 	onRuleSets(t, func(t *testing.T, d *dir) {
-		for _, f := range []string{`userName`, `userName eq`, `userName eq ada`, `userName eq "ada`, `nope eq "x"`, `userName is "x"`, `userName eq 1`, `emails eq "x"`} {
+		for _, f := range []string{`userName`, `userName eq`, `userName eq ada`, `userName eq "ada`, `nope eq "x"`, `userName is "x"`, `userName eq 1`, `name eq "x"`, `active gt true`, `(userName eq "x"`, `userName eq "x" and`} {
 			d.get("/Users?filter="+url.QueryEscape(f)).refused(400, scim.InvalidFilter, "Resource [USER] invalid filter")
 		}
 	})

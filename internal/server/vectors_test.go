@@ -29,13 +29,6 @@ var waiting = map[string]string{
 	"put-group-rename":         "groups",
 	"delete-from-group":        "groups",
 	"delete-group":             "groups",
-	"list-shape":               "filters: sw",
-	"list-count":               "filters: sw",
-	"list-items-per-page":      "filters: sw",
-	"list-count-zero":          "filters: sw",
-	"list-count-negative":      "filters: sw",
-	"list-count-overflow":      "filters: sw",
-	"list-pages-disjoint":      "filters: sw",
 }
 
 // runVectors returns the cases that failed in a directory, and why; those that
