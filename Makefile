@@ -13,8 +13,9 @@ help: ## list the targets
 check: fmt vet tidy test fuzz ## everything that CI runs
 
 test: ## all tests, with the race detector, on SQLite and PostgreSQL
+	scripts/need-strace.sh
 	scripts/with-postgres.sh $(GO) test $(RACE) -timeout 20m ./...
-	cd interop && $(GO) test -timeout 5m ./...
+	cd interop && $(GO) test -count=1 -timeout 5m ./...
 
 fmt: ## fail when a file is not gofmt-ed
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "not gofmt-ed:"; echo "$$out"; exit 1; fi

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,6 +27,9 @@ func TestMain(m *testing.M) {
 // TestBench_Quick shows that the bench runs: every operation was answered, and
 // none of the answers was a failure. Nothing about speed is asserted.
 func TestBench_Quick(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the bench reads processor time and memory from /proc, which Linux alone has")
+	}
 	o, err := parse([]string{"-quick", "-dir", t.TempDir()}, t.Output())
 	if err != nil {
 		t.Fatal(err)

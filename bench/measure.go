@@ -216,8 +216,11 @@ func (b *bench) restart(ctx context.Context, s *subject) error {
 		return err
 	}
 	status, body, err := c.exchange(appendHead(append(appendPath(nil, "GET", s.target, "/"), s.id(0)...), s.target))
-	if err != nil || status != 200 {
-		return fmt.Errorf("first answer after a restart: %d %.200s: %w", status, body, err)
+	if err != nil {
+		return fmt.Errorf("first answer after a restart: %w", err)
+	}
+	if status != 200 {
+		return fmt.Errorf("first answer after a restart: %d: %.500s", status, body)
 	}
 	r := restart{users: s.users, database: s.name, took: time.Since(begin)}
 	if r.rss, _, err = p.memory(); err != nil {

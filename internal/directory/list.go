@@ -39,10 +39,22 @@ func (d *Directory) List(ctx context.Context, t *scim.Type, filter *scim.Filter,
 			total, err = d.scan(ctx, r, t, filter, q, fn)
 			return err
 		}
-		if total, err = r.Count(q); err != nil || q.Limit == 0 || int64(q.Offset) >= total {
-			return err
+		n := 0
+		if q.Limit > 0 {
+			err := r.List(q, func(rec *store.Record) error {
+				n++
+				return fn(&Result{Type: t, Record: rec})
+			})
+			if err != nil {
+				return err
+			}
 		}
-		return r.List(q, func(rec *store.Record) error { return fn(&Result{Type: t, Record: rec}) })
+		// A page that is not full is the last one, and tells how many there are.
+		if total = int64(q.Offset + n); n < q.Limit && (n > 0 || q.Offset == 0) {
+			return nil
+		}
+		total, err = r.Count(q)
+		return err
 	})
 	return total, err
 }
