@@ -19,14 +19,10 @@ is run on the machine of the server. For PostgreSQL use pg_dump.`,
 		Example: `  roster backup --data /var/lib/roster roster-2026-11-23.db`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dsn, err := databaseDSN(data, db)
-			if err != nil {
+			if err := sqlstore.Backup(cmd.Context(), databaseDSN(data, db), args[0]); err != nil {
 				return err
 			}
-			if err := sqlstore.Backup(cmd.Context(), dsn, args[0]); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(g.stderr, "wrote", args[0])
+			_, err := fmt.Fprintln(g.stderr, "wrote", args[0])
 			return err
 		},
 	}
@@ -45,7 +41,7 @@ bring back one deleted user, see roster user restore.`,
 		Example: `  roster restore --data /var/lib/roster roster-2026-11-23.db`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dsn, err := databaseDSN(data, db)
+			dsn, err := makeDatabaseDSN(data, db)
 			if err != nil {
 				return err
 			}

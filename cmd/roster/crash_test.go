@@ -51,6 +51,7 @@ func TestCrash_Postgres(t *testing.T) {
 func crash(t *testing.T, db string, settle func()) {
 	t.Helper()
 	l := &ledger{entries: make(map[string]*entry), sent: make(map[string]bool)}
+	l.forget()
 	p := startProcess(t, nil, "--db", db)
 	l.createPeople(t, p)
 	for round := range crashKills {
@@ -63,7 +64,7 @@ func crash(t *testing.T, db string, settle func()) {
 		}
 	}
 	// All of it once more, from the first event.
-	l.seq, l.events, l.touched = 0, nil, nil
+	l.forget()
 	l.verify(t, p)
 	p.stop(t)
 	t.Logf("%d kills, %d acknowledged writes, %d whose answer was lost, of which %d were done",
@@ -79,9 +80,13 @@ type ledger struct {
 
 	// What verify has read of the database.
 	seq     int64
-	events  map[string][]*roster.Event // by user
-	touched map[string]bool            // users with new events
-	found   int                        // events
+	stories map[string]*story // by the id of the user
+	done    map[string]string // the users that the tokens were found in
+	found   int               // events
+}
+
+func (l *ledger) forget() {
+	l.seq, l.stories, l.done, l.found = 0, make(map[string]*story), make(map[string]string), 0
 }
 
 // An entry is what was acknowledged of one user.
@@ -201,7 +206,7 @@ func (w *crashWriter) post(ctx context.Context) error {
 	userName := token + "@corp.example"
 	a, err := w.call(ctx, http.MethodPost, w.users(""), crashBody(userName, token))
 	if err != nil || a.status != http.StatusCreated {
-		return fmt.Errorf("POST: %v: %w", a, err)
+		return fmt.Errorf("POST: %v, %v", a, err)
 	}
 	id := a.text("id")
 	w.own = append(w.own, id)
@@ -216,7 +221,7 @@ func (w *crashWriter) put(ctx context.Context, id string) error {
 	w.mu.Unlock()
 	a, err := w.call(ctx, http.MethodPut, w.users(id), crashBody(userName, token))
 	if err != nil || a.status != http.StatusOK || a.text("title") != token {
-		return fmt.Errorf("PUT: %v: %w", a, err)
+		return fmt.Errorf("PUT: %v, %v", a, err)
 	}
 	w.acknowledge(id, userName, a.version(), token)
 	return nil
@@ -226,60 +231,30 @@ func (w *crashWriter) delete(ctx context.Context, id string) error {
 	w.token() // it counts as sent
 	a, err := w.call(ctx, http.MethodDelete, w.users(id), "")
 	if err != nil || a.status != http.StatusNoContent {
-		return fmt.Errorf("DELETE: %v: %w", a, err)
+		return fmt.Errorf("DELETE: %v, %v", a, err)
 	}
 	w.acknowledgeDelete(id)
 	return nil
 }
 
-// verify compares the database with what was acknowledged.
-func (l *ledger) verify(t *testing.T, p *process) {
-	t.Helper()
-	l.readEvents(t, p)
-	live := make(map[string]bool)
-	done := make(map[string]string) // tokens
-	for id, events := range l.events {
-		for i, e := range events {
-			if e.Version != int64(i+1) {
-				t.Errorf("user %s: event %d has the version %d", id, i+1, e.Version)
-			}
-			token := titleOf(e)
-			switch {
-			case e.Operation == roster.OpDelete:
-				if i != len(events)-1 {
-					t.Errorf("user %s: there are events after the delete", id)
-				}
-			case (e.Operation == roster.OpCreate) != (i == 0):
-				t.Errorf("user %s: version %d is a %s", id, i+1, e.Operation)
-			case !l.sent[token]:
-				t.Errorf("user %s: version %d has %q, which nobody sent", id, i+1, token)
-			case done[token] != "":
-				t.Errorf("the write %s was done to %s and to %s", token, done[token], id)
-			}
-			done[token] = id
-		}
-		live[id] = events[len(events)-1].Operation != roster.OpDelete
-	}
-	for id, e := range l.entries {
-		events := l.events[id]
-		for version, token := range e.tokens {
-			if version > int64(len(events)) {
-				t.Errorf("user %s: version %d was acknowledged and is lost: there are %d", id, version, len(events))
-			} else if got := titleOf(events[version-1]); got != token {
-				t.Errorf("user %s: version %d was acknowledged with %q and has %q", id, version, token, got)
-			}
-		}
-		if e.deleted && live[id] {
-			t.Errorf("user %s: the delete was acknowledged and is lost", id)
-		}
-	}
-	l.verifyList(t, p, live)
-	l.verifyUsers(t, p)
+// A story is what the events say of one user.
+type story struct {
+	events   []crashEvent // the first is of version 1
+	verified int          // how many of them verifyUser has looked at
+	document map[string]any
 }
 
-// titleOf returns the title that an event's change made, which is the token of
-// the write; "" for a delete.
-func titleOf(e *roster.Event) string {
+// A crashEvent is an event with its JSON.
+type crashEvent struct {
+	roster.Event
+	json string
+}
+
+func (s *story) live() bool { return s.events[len(s.events)-1].Operation != roster.OpDelete }
+
+// token returns the title that an event's change made, which is the token of the
+// write; "" for a delete.
+func (e *crashEvent) token() string {
 	for _, c := range e.Changes {
 		if c.Attribute == "title" && c.After != nil {
 			s, _ := jsontext.AppendUnquote(nil, c.After) // what is no string is no token
@@ -289,13 +264,35 @@ func titleOf(e *roster.Event) string {
 	return ""
 }
 
+// verify reads the events since the last time, and compares the database with
+// them, and them with what was sent and what was acknowledged.
+func (l *ledger) verify(t *testing.T, p *process) {
+	t.Helper()
+	l.readEvents(t, p)
+	for id, e := range l.entries {
+		s := l.stories[id]
+		if s == nil {
+			t.Errorf("user %s was acknowledged and is lost", id)
+			continue
+		}
+		for version, token := range e.tokens {
+			if version > int64(len(s.events)) {
+				t.Errorf("user %s: version %d was acknowledged and is lost: there are %d", id, version, len(s.events))
+			} else if got := s.events[version-1].token(); got != token {
+				t.Errorf("user %s: version %d was acknowledged with %q and has %q", id, version, token, got)
+			}
+		}
+		if e.deleted && s.live() {
+			t.Errorf("user %s: the delete was acknowledged and is lost", id)
+		}
+	}
+	l.verifyList(t, p)
+	l.verifyUsers(t, p)
+}
+
 // readEvents reads the events since the last time.
 func (l *ledger) readEvents(t *testing.T, p *process) {
 	t.Helper()
-	if l.events == nil {
-		l.events, l.found = make(map[string][]*roster.Event), 0
-	}
-	l.touched = make(map[string]bool)
 	for {
 		events := p.events(t, "/events?limit=1000&after="+strconv.FormatInt(l.seq, 10))
 		for _, e := range events {
@@ -303,9 +300,7 @@ func (l *ledger) readEvents(t *testing.T, p *process) {
 				t.Fatalf("event %d comes after event %d", e.Seq, l.seq)
 			}
 			l.seq = e.Seq
-			l.events[e.Resource] = append(l.events[e.Resource], e)
-			l.touched[e.Resource] = true
-			l.found++
+			l.readEvent(t, e)
 		}
 		if len(events) == 0 {
 			return
@@ -313,12 +308,42 @@ func (l *ledger) readEvents(t *testing.T, p *process) {
 	}
 }
 
+func (l *ledger) readEvent(t *testing.T, e crashEvent) {
+	t.Helper()
+	s := l.stories[e.Resource]
+	if s == nil {
+		s = &story{document: make(map[string]any)}
+		l.stories[e.Resource] = s
+	}
+	if n := len(s.events); n > 0 && !s.live() {
+		t.Errorf("user %s: there are events after the delete", e.Resource)
+	} else if e.Version != int64(n+1) {
+		t.Errorf("user %s: event %d has the version %d", e.Resource, n+1, e.Version)
+	}
+	s.events = append(s.events, e)
+	l.found++
+	if e.Operation == roster.OpDelete {
+		return
+	}
+	token := e.token()
+	if (e.Operation == roster.OpCreate) != (e.Version == 1) {
+		t.Errorf("user %s: version %d is a %s", e.Resource, e.Version, e.Operation)
+	}
+	if !l.sent[token] {
+		t.Errorf("user %s: version %d has %q, which nobody sent", e.Resource, e.Version, token)
+	}
+	if holder := l.done[token]; holder != "" {
+		t.Errorf("the write %s was done to %s and to %s", token, holder, e.Resource)
+	}
+	l.done[token] = e.Resource
+}
+
 // verifyList compares the list of users, and its total, with the events.
-func (l *ledger) verifyList(t *testing.T, p *process, live map[string]bool) {
+func (l *ledger) verifyList(t *testing.T, p *process) {
 	t.Helper()
 	want := 0
-	for _, is := range live {
-		if is {
+	for _, s := range l.stories {
+		if s.live() {
 			want++
 		}
 	}
@@ -329,7 +354,7 @@ func (l *ledger) verifyList(t *testing.T, p *process, live map[string]bool) {
 			t.Errorf("totalResults: got %d, the events say %d", list.Total, want)
 		}
 		for _, r := range list.Resources {
-			if !live[r.ID] {
+			if s := l.stories[r.ID]; s == nil || !s.live() {
 				t.Errorf("user %s is on the list, and not in the events", r.ID)
 			}
 		}
@@ -352,86 +377,89 @@ func (l *ledger) verifyUsers(t *testing.T, p *process) {
 	for range 8 {
 		wg.Go(func() {
 			for id := range ids {
-				l.verifyUser(t, p, id)
+				l.stories[id].verify(t, p, id)
 			}
 		})
 	}
-	for id := range l.touched {
-		ids <- id
+	for id, s := range l.stories {
+		if s.verified < len(s.events) {
+			ids <- id
+		}
 	}
 	close(ids)
 	wg.Wait()
 }
 
-func (l *ledger) verifyUser(t *testing.T, p *process, id string) {
+func (s *story) verify(t *testing.T, p *process, id string) {
 	t.Helper()
-	events := l.events[id]
-	var history []*roster.Event
+	fresh := s.events[s.verified:]
+	var history []crashEvent
 	for {
-		page := p.events(t, "/users/"+id+"/history?limit=1000&after="+strconv.Itoa(len(history)))
+		page := p.events(t, "/users/"+id+"/history?limit=1000&after="+strconv.Itoa(s.verified+len(history)))
 		history = append(history, page...)
 		if len(page) == 0 {
 			break
 		}
 	}
-	if diff := cmp.Diff(events, history); diff != "" {
-		t.Errorf("user %s: its history is not its events:\n%s", id, diff)
+	if !slices.EqualFunc(fresh, history, func(a, b crashEvent) bool { return a.json == b.json }) {
+		t.Errorf("user %s: its history is not its events:\ngot  %v\nwant %v", id, history, fresh)
 	}
+	for _, e := range fresh {
+		s.replay(t, e)
+	}
+	s.verified = len(s.events)
+
 	find := func(token string) (ids []string) {
 		for _, r := range p.list(t, "?attributes=userName&filter=emails.value%20eq%20%22"+token+"@crash.example%22").Resources {
 			ids = append(ids, r.ID)
 		}
 		return ids
 	}
-	last := events[len(events)-1]
+	last := s.events[len(s.events)-1]
 	a, err := p.call(t.Context(), http.MethodGet, p.users(id), "")
 	switch {
 	case err != nil:
 		t.Error(err)
-	case last.Operation == roster.OpDelete:
+	case !s.live():
 		if a.status != http.StatusNotFound {
 			t.Errorf("user %s was deleted: %v", id, a)
 		}
 	case a.status != http.StatusOK || a.version() != last.Version:
 		t.Errorf("user %s: want version %d: %v", id, last.Version, a)
 	default:
-		if diff := cmp.Diff(replay(t, events), a.document(t)); diff != "" {
+		if diff := cmp.Diff(s.document, a.document(t)); diff != "" {
 			t.Errorf("user %s is not what its events make:\n%s", id, diff)
 		}
-		if got := find(titleOf(last)); !slices.Equal(got, []string{id}) {
+		if got := find(last.token()); !slices.Equal(got, []string{id}) {
 			t.Errorf("user %s: a search for its e-mail finds %q", id, got)
 		}
 	}
-	if n := len(events); n > 1 {
-		if got := find(titleOf(events[n-2])); len(got) > 0 {
+	if n := len(s.events); n > 1 {
+		if got := find(s.events[n-2].token()); len(got) > 0 {
 			t.Errorf("user %s: a search for an e-mail that it no longer has finds %q", id, got)
 		}
 	}
 }
 
-// replay returns the document that events make.
-func replay(t *testing.T, events []*roster.Event) map[string]any {
+// replay makes the changes of an event to the document.
+func (s *story) replay(t *testing.T, e crashEvent) {
 	t.Helper()
-	doc := make(map[string]any)
-	for _, e := range events {
-		for _, c := range e.Changes {
-			in, name := doc, c.Attribute
-			if i := strings.LastIndexByte(name, ':'); i >= 0 { // in an extension
-				if doc[name[:i]] == nil {
-					doc[name[:i]] = make(map[string]any)
-				}
-				in, name = doc[name[:i]].(map[string]any), name[i+1:]
+	for _, c := range e.Changes {
+		in, name := s.document, c.Attribute
+		if i := strings.LastIndexByte(name, ':'); i >= 0 { // in an extension
+			if in[name[:i]] == nil {
+				in[name[:i]] = make(map[string]any)
 			}
-			if got, want := decoded(t, c.Before), in[name]; !cmp.Equal(got, want) {
-				t.Errorf("user %s, version %d: %s was %v before, and not %v", e.Resource, e.Version, c.Attribute, want, got)
-			}
-			delete(in, name)
-			if c.After != nil {
-				in[name] = decoded(t, c.After)
-			}
+			in, name = in[name[:i]].(map[string]any), name[i+1:]
+		}
+		if got, want := decoded(t, c.Before), in[name]; !cmp.Equal(got, want) {
+			t.Errorf("user %s, version %d: %s was %v before, and not %v", e.Resource, e.Version, c.Attribute, want, got)
+		}
+		delete(in, name)
+		if c.After != nil {
+			in[name] = decoded(t, c.After)
 		}
 	}
-	return doc
 }
 
 func decoded(t *testing.T, v jsontext.Value) (out any) {

@@ -51,10 +51,13 @@ func runDemo(ctx context.Context, g *globals, once bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	story := &demo{
-		w: g.stdout, directory: s.directory,
-		c: &client.Client{BaseURL: s.url, Directory: s.directory, Key: s.key},
+		w: g.stdout, directory: s.directory.ID,
+		c: &client.Client{BaseURL: s.url, Directory: s.directory.ID, Key: s.key},
 	}
 	if err := story.tell(ctx); err != nil {
+		if !once && ctx.Err() != nil {
+			return nil // Ctrl-C is how it ends
+		}
 		return err
 	}
 	if once {

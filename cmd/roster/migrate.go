@@ -22,12 +22,8 @@ the server, after a copy of the file.`,
   roster migrate --db postgres://roster@db.example/roster`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			dsn, err := databaseDSN(data, db)
-			if err != nil {
-				return err
-			}
 			if dryRun {
-				s, err := sqlstore.ReadSchema(cmd.Context(), dsn)
+				s, err := sqlstore.ReadSchema(cmd.Context(), databaseDSN(data, db))
 				if err != nil {
 					return err
 				}
@@ -36,6 +32,10 @@ the server, after a copy of the file.`,
 					fmt.Fprintln(g.stdout, "would apply", name)
 				}
 				return nil
+			}
+			dsn, err := makeDatabaseDSN(data, db)
+			if err != nil {
+				return err
 			}
 			before, err := sqlstore.Migrate(cmd.Context(), dsn, nil)
 			if err != nil {

@@ -227,13 +227,20 @@ func (p *process) call(ctx context.Context, method, path, body string) (*httpAns
 
 // events returns a page of events, of the directory or of a user. Like list it
 // may be called in any goroutine: with an error it returns an empty page.
-func (p *process) events(t *testing.T, path string) []*roster.Event {
+func (p *process) events(t *testing.T, path string) []crashEvent {
 	t.Helper()
 	var page struct {
-		Events []*roster.Event `json:"events"`
+		Events []jsontext.Value `json:"events"`
 	}
 	p.read(t, "/api/v1/directories/"+p.directory+path, &page)
-	return page.Events
+	events := make([]crashEvent, len(page.Events))
+	for i, text := range page.Events {
+		events[i].json = string(text)
+		if err := json.Unmarshal(text, &events[i].Event); err != nil {
+			t.Errorf("%s: %v: %s", path, err, text)
+		}
+	}
+	return events
 }
 
 // A userList is a ListResponse, of which the ids are looked at.

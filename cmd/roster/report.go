@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -75,6 +76,10 @@ func report(w io.Writer, cmd *cobra.Command, err error) {
 	case errors.As(err, &ce) && ce.Answer == nil:
 		fmt.Fprintln(w, "roster: no answer:", ce.Err)
 		next = "roster serve, or --url with the address of the service"
+		var untrusted *tls.CertificateVerificationError
+		if errors.As(err, &untrusted) {
+			next = "SSL_CERT_FILE, with the certificate of the CA that has signed the service's"
+		}
 	default:
 		fmt.Fprintln(w, "roster:", err)
 	}

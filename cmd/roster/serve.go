@@ -9,10 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -41,6 +41,7 @@ type serveOptions struct {
 	rate             float64
 	burst            int
 	maxBody          int64
+	maxScan          int
 	headerTimeout    time.Duration
 	readTimeout      time.Duration
 	writeTimeout     time.Duration
@@ -90,6 +91,7 @@ SIGTERM and Ctrl-C let it finish what it has accepted, and end it.`,
 	f.Float64Var(&o.rate, "rate", 0, "requests a second that each key may make; 0: any number")
 	f.IntVar(&o.burst, "burst", 0, "requests that each key may make at once (default: those of one second)")
 	f.Int64Var(&o.maxBody, "max-body", server.DefaultMaxBody, "largest body of a request in `bytes`")
+	f.IntVar(&o.maxScan, "max-scan", directory.DefaultMaxScan, "`users` that a filter without an index looks through at the most")
 	f.IntVar(&o.maxHeader, "max-header", 64<<10, "largest header of a request in `bytes`")
 	f.DurationVar(&o.headerTimeout, "header-timeout", 10*time.Second, "how long the header of a request may take")
 	f.DurationVar(&o.readTimeout, "read-timeout", time.Minute, "how long a whole request may take to arrive")
@@ -113,19 +115,31 @@ func addDatabaseFlags(f flagSet, data, db *string) {
 	f.StringVar(db, "db", "", "database: sqlite:PATH or postgres://… (default: sqlite:roster.db in the data folder)")
 }
 
-// databaseDSN returns the database that --data and --db name; it makes the data
-// folder of an embedded one.
-func databaseDSN(data, db string) (string, error) {
+// databaseDSN returns the database that --data and --db name.
+func databaseDSN(data, db string) string {
 	if db != "" {
-		return db, nil
+		return db
 	}
-	if err := os.MkdirAll(data, 0o700); err != nil {
-		return "", fmt.Errorf("data folder: %w", err)
+	return "sqlite:" + filepath.Join(data, "roster.db")
+}
+
+// makeDatabaseDSN is databaseDSN for a command that may make the database: it
+// makes the data folder of an embedded one.
+func makeDatabaseDSN(data, db string) (string, error) {
+	if db == "" {
+		if err := os.MkdirAll(data, 0o700); err != nil {
+			return "", fmt.Errorf("data folder: %w", err)
+		}
 	}
-	return "sqlite:" + filepath.Join(data, "roster.db"), nil
+	return databaseDSN(data, db), nil
 }
 
 func runServe(ctx context.Context, g *globals, o *serveOptions) error {
+	if g.getenv("GOGC") == "" {
+		// What lives is a few megabytes: by default the collector would run a
+		// hundred times a second under load.
+		debug.SetGCPercent(400)
+	}
 	s, err := start(ctx, g, o)
 	if err != nil {
 		return err
@@ -136,7 +150,7 @@ func runServe(ctx context.Context, g *globals, o *serveOptions) error {
 	}
 	select {
 	case <-ctx.Done():
-		s.log.Info("ending: no new requests are taken, those that are here are finished")
+		s.log.Info("ending: no new connections are taken, requests that are here are finished")
 	case err = <-s.failed:
 	}
 	return errors.Join(err, s.stop())
@@ -150,89 +164,92 @@ type running struct {
 	dirs      *directory.Service
 	store     *sqlstore.DB
 	server    *server.Server
+	listener  net.Listener // of the main address
 	http      []*http.Server
+	requests  inFlight   // on the main address
 	failed    chan error // of a listener
 	cancel    context.CancelFunc
 	work      sync.WaitGroup
-	directory string // the default directory
-	key       string // the operator key that was made now; empty: none was
+	directory *directory.Directory // the default one; nil: there is none any more
+	key       string               // the operator key that was made now; empty: none was
 }
 
-// start opens the database, makes what a first start makes, and listens.
+// start opens the database, listens, and makes what a first start makes: that
+// last, because a key that was made and not shown is lost.
 func start(ctx context.Context, g *globals, o *serveOptions) (_ *running, err error) {
-	log, err := newLogger(g.stderr, o.logLevel, o.logFormat)
+	in, err := o.check(g)
 	if err != nil {
 		return nil, err
 	}
-	proxies, err := parseNetworks(o.trustedProxies)
-	if err != nil {
-		return nil, err
-	}
-	tlsConfig, err := newTLS(o.tlsCert, o.tlsKey, log)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkListen(o, tlsConfig != nil); err != nil {
-		return nil, err
-	}
-	bootstrap, err := g.secret("ROSTER_BOOTSTRAP_KEY", o.bootstrapKeyFile)
-	if err != nil {
-		return nil, err
-	}
-	dsn, err := databaseDSN(o.data, o.db)
+	dsn, err := makeDatabaseDSN(o.data, o.db)
 	if err != nil {
 		return nil, err
 	}
 	db, err := sqlstore.Open(ctx, dsn, sqlstore.Options{
-		MaxConns: o.connections, AllowDataLoss: o.allowDataLoss, Migrate: true, Logger: log,
+		MaxConns: o.connections, AllowDataLoss: o.allowDataLoss, Migrate: true, Logger: in.log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := &running{o: o, log: log, store: db, failed: make(chan error, 2)}
+	s := &running{o: o, log: in.log, store: db, failed: make(chan error, 2)}
+	opened := []io.Closer{db}
 	defer func() {
 		if err != nil {
-			_ = db.Close()
+			for _, c := range slices.Backward(opened) {
+				_ = c.Close()
+			}
 		}
 	}()
-	if s.dirs, err = directory.Open(ctx, directory.Options{Store: db, Log: log}); err != nil {
+	if s.dirs, err = directory.Open(ctx, directory.Options{Store: db, Log: in.log, MaxScan: o.maxScan}); err != nil {
 		return nil, err
 	}
-	first, err := s.dirs.Bootstrap(ctx, o.ruleSet, bootstrap)
-	if err != nil {
-		return nil, err
-	}
-	s.directory, s.key = first.Directory, first.Key
-
 	ln, err := net.Listen("tcp", o.listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, fmt.Errorf("--listen: %w", err)
 	}
+	opened = append(opened, ln)
+	var admin net.Listener
+	if o.admin != "" {
+		if admin, err = net.Listen("tcp", o.admin); err != nil {
+			return nil, fmt.Errorf("--admin-listen: %w", err)
+		}
+		opened = append(opened, admin)
+	}
+	first, err := s.dirs.Bootstrap(ctx, o.ruleSet, in.bootstrapKey)
+	if err != nil {
+		return nil, err
+	}
+	s.key = first.Key
+	if first.Directory != "" {
+		if s.directory, err = s.dirs.Get(ctx, first.Directory); err != nil {
+			return nil, err
+		}
+	}
+
 	scheme := "http://"
-	if tlsConfig != nil {
+	if in.tls != nil {
 		scheme = "https://"
 	}
 	s.url = scheme + ln.Addr().String()
 	public := strings.TrimSuffix(o.publicURL, "/")
 	if public == "" {
 		public = s.url
+		if addr, ok := ln.Addr().(*net.TCPAddr); ok && addr.IP.IsUnspecified() && len(in.proxies) == 0 {
+			s.log.Warn("locations begin with an address that no client can use: give --public-url", "url", public)
+		}
 	}
 	registry := prometheus.NewRegistry()
 	registerStats(registry, db)
 	s.server = server.New(server.Options{
-		Directories: s.dirs, PublicURL: public, TrustedProxies: proxies, FollowProxy: o.publicURL == "",
+		Directories: s.dirs, PublicURL: public, TrustedProxies: in.proxies, FollowProxy: o.publicURL == "",
 		MaxBody: o.maxBody, Rate: o.rate, Burst: o.burst,
-		Metrics: registry, HideMetrics: o.admin != "", Version: buildVersion(), Log: log,
+		Metrics: registry, HideMetrics: o.admin != "", Version: buildVersion(), Log: in.log,
 	})
-	s.listen(ln, s.server.Handler(), tlsConfig)
-	if o.admin != "" {
-		ln, err := net.Listen("tcp", o.admin)
-		if err != nil {
-			_ = s.http[0].Close()
-			return nil, fmt.Errorf("listen: %w", err)
-		}
-		s.listen(ln, s.server.AdminHandler(), nil)
-		log.Info("metrics and health", "address", ln.Addr().String())
+	s.listener = ln
+	s.listen(ln, s.requests.count(s.server.Handler()), in.tls)
+	if admin != nil {
+		s.listen(admin, s.server.AdminHandler(), nil)
+		s.log.Info("metrics and health", "address", admin.Addr().String())
 	}
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
@@ -255,7 +272,7 @@ func (s *running) listen(ln net.Listener, h http.Handler, t *tls.Config) {
 		} else {
 			err = srv.Serve(ln)
 		}
-		if !errors.Is(err, http.ErrServerClosed) {
+		if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 			s.failed <- fmt.Errorf("serve: %w", err)
 		}
 	})
@@ -265,16 +282,29 @@ func (s *running) listen(ln net.Listener, h http.Handler, t *tls.Config) {
 // database.
 func (s *running) stop() error {
 	s.server.Drain()
+	// No new connections, and after its next answer each open one ends.
+	s.http[0].SetKeepAlivesEnabled(false)
+	_ = s.listener.Close() // what is left of it ends with the process
 	ctx, cancel := context.WithTimeout(context.Background(), s.o.drainTimeout)
 	defer cancel()
+	s.requests.wait(ctx)
 	var errs []error
 	for _, srv := range s.http {
-		if err := srv.Shutdown(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("requests were cut off after %v: %w", s.o.drainTimeout, err), srv.Close())
+		if srv.Shutdown(ctx) == nil {
+			continue
 		}
+		// It waits also for a connection that was opened just now and on which
+		// nothing came; to end that one, or a scrape of the metrics, is no fault.
+		if srv == s.http[0] && s.requests.any() {
+			errs = append(errs, fmt.Errorf("requests were cut off after %v: see --drain-timeout", s.o.drainTimeout))
+		}
+		_ = srv.Close()
 	}
 	s.cancel()
 	s.work.Wait()
+	// The drain may have used up its time; this takes a moment and has its own.
+	ctx, cancel = context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
 	if err := s.dirs.Flush(ctx); err != nil {
 		s.log.Warn("the last use of keys was not written down", "err", err)
 	}
@@ -310,12 +340,23 @@ func (s *running) housekeep(ctx context.Context) {
 	}
 }
 
-// banner says on a first start what was made, with what to try.
+// banner says on a first start what was made, with what to try. A later one that
+// had to make a key may find another default directory, or none.
 func (s *running) banner(w io.Writer) {
 	if s.key == "" {
 		return
 	}
-	base := s.url + "/scim/directory/" + s.directory
+	if s.directory == nil {
+		fmt.Fprintf(w, `
+  Operator key        %s
+
+The key is shown this once. There is no default directory: roster directory create
+makes one.
+
+`, s.key)
+		return
+	}
+	base := s.url + "/scim/directory/" + s.directory.ID
 	fmt.Fprintf(w, `
   Default directory   %s  (rule set %s)
   SCIM base URL       %s
@@ -332,125 +373,7 @@ The key is shown this once. Try it:
 Entra ID, Okta and other identity providers want a directory with the standard
 rules: roster directory create "Okta" --rule-set standard
 
-`, s.directory, s.o.ruleSet, base, s.key, s.key, base, s.key, s.url, s.url)
-}
-
-// checkListen refuses to send keys in the clear over a network.
-func checkListen(o *serveOptions, hasTLS bool) error {
-	if o.publicURL != "" {
-		u, err := url.Parse(o.publicURL)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
-			return usagef("--public-url must be a URL such as https://scim.corp.example")
-		}
-	}
-	host, _, err := net.SplitHostPort(o.listen)
-	if err != nil {
-		return usagef("--listen must be an address such as 127.0.0.1:8080: %w", err)
-	}
-	if hasTLS || o.insecureHTTP || host == "localhost" {
-		return nil
-	}
-	if addr, err := netip.ParseAddr(host); err == nil && addr.IsLoopback() {
-		return nil
-	}
-	return usagef("--listen %s would take keys over the network in the clear: give --tls-cert and --tls-key, or --insecure-http behind a proxy that has TLS", o.listen)
-}
-
-func parseNetworks(list []string) (networks []netip.Prefix, err error) {
-	for _, text := range list {
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			addr, err2 := netip.ParseAddr(text)
-			if err2 != nil {
-				return nil, usagef("--trusted-proxy %s: expected a network such as 10.0.0.0/8 or an address", text)
-			}
-			p = netip.PrefixFrom(addr, addr.BitLen())
-		}
-		networks = append(networks, p.Masked())
-	}
-	return networks, nil
-}
-
-func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, usagef("--log-level %s: there are debug, info, warn and error", level)
-	}
-	o := &slog.HandlerOptions{Level: l, ReplaceAttr: redact}
-	switch format {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, o)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, o)), nil
-	}
-	return nil, usagef("--log-format %s: there are text and json", format)
-}
-
-// redact is the last gate before the log: no attribute of such a name gets
-// through, whoever logs it.
-func redact(_ []string, a slog.Attr) slog.Attr {
-	switch strings.ToLower(a.Key) {
-	case "authorization", "password", "secret", "token", "username", "email", "emails", "body", "query":
-		return slog.String(a.Key, "(redacted)")
-	}
-	return a
-}
-
-// newTLS returns the configuration that serves a certificate and its key, or
-// nil for none. The files are read again when they change; a pair that cannot
-// be read is logged, and the old one stays.
-func newTLS(certFile, keyFile string, log *slog.Logger) (*tls.Config, error) {
-	if certFile == "" && keyFile == "" {
-		return nil, nil
-	}
-	if certFile == "" || keyFile == "" {
-		return nil, usagef("--tls-cert and --tls-key go together")
-	}
-	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
-	if err := c.load(); err != nil {
-		return nil, fmt.Errorf("certificate: %w", err)
-	}
-	return &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12}, nil
-}
-
-type certificate struct {
-	certFile, keyFile string
-	log               *slog.Logger
-
-	mu      sync.Mutex
-	pair    *tls.Certificate
-	written time.Time // when the certificate's file was written
-	checked time.Time
-}
-
-func (c *certificate) load() error {
-	info, err := os.Stat(c.certFile)
-	if err != nil {
-		return err
-	}
-	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
-	if err != nil {
-		return err
-	}
-	c.pair, c.written = &pair, info.ModTime()
-	return nil
-}
-
-// get looks at the file once a second at the most.
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if now := time.Now(); now.Sub(c.checked) >= time.Second {
-		c.checked = now
-		if info, err := os.Stat(c.certFile); err != nil || !info.ModTime().Equal(c.written) {
-			if err := c.load(); err != nil {
-				c.log.Error("the renewed certificate cannot be read; the old one is still served", "err", err)
-			} else {
-				c.log.Info("serving the renewed certificate")
-			}
-		}
-	}
-	return c.pair, nil
+`, s.directory.ID, s.directory.RuleSet, base, s.key, s.key, base, s.key, s.url, s.url)
 }
 
 // registerStats shows what the database has done.

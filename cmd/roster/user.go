@@ -18,7 +18,7 @@ import (
 func newUserCmd(g *globals) *cobra.Command {
 	return newGroup("user", "Create, read, update and delete the users of a directory",
 		newUserCreateCmd(g), newUserGetCmd(g), newUserListCmd(g), newUserUpdateCmd(g),
-		newUserDeleteCmd(g), newUserRestoreCmd(g), newUserHistoryCmd(g))
+		newUserDeleteCmd(g), newUserRestoreCmd(g), newUserPurgeCmd(g), newUserHistoryCmd(g))
 }
 
 type userOptions struct {

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestDemo_Once(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	// What is set for a server of one's own is not for the demo.
+	stdout, stderr := succeed(t, []string{"TMPDIR=" + tmp, "ROSTER_BOOTSTRAP_KEY=demo-demo-demo-demo", "ROSTER_LISTEN=0.0.0.0:1", "ROSTER_RULE_SET=strict"}, "demo", "--once")
+	if stderr != "" {
+		t.Errorf("stderr: %s", stderr)
+	}
+	rest := stdout
+	for _, want := range []string{ // in this order
+		`(?m)^1\. A directory with three people, at http://127\.0\.0\.1:\d+$`,
+		`(?m)^   [0-9a-f-]{36}  grace@corp\.example +Rear Admiral$`,
+		`(?m)^   The plan, before anything is sent:$`,
+		`(?m)^     ~ title: "Engineer" -> "CTO"$`,
+		`(?m)^     - timezone: "Europe/London" -> \(cleared\)$`,
+		`(?m)^   Done: \d+ added, \d+ replaced, \d+ cleared\. It is on disk, as version W/"2"\.$`,
+		`(?m)^   409 uniqueness: .*GRACE@corp\.example.* Held by `,
+		`(?m)^4\. Ada's history`,
+		`(?m)^   version 1, create at `,
+		`(?m)^     \+ userName: "ada@corp\.example"$`,
+		`(?m)^   version 2, replace at `,
+		`(?m)^     ~ title: "Engineer" -> "CTO"$`,
+	} {
+		at := regexp.MustCompile(want).FindStringIndex(rest)
+		if at == nil {
+			t.Fatalf("no %s in the story, or not in its place:\n%s", want, stdout)
+		}
+		rest = rest[at[1]:]
+	}
+	if strings.Contains(stdout, "Ctrl-C") || strings.Contains(stdout, "rk_") {
+		t.Errorf("it tells of a server that has ended:\n%s", stdout)
+	}
+	if got := folderOf(t, tmp); len(got) > 0 {
+		t.Errorf("it left behind %v", got)
+	}
+}
+
+func TestDemo_ServesUntilASignal(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		tmp := t.TempDir()
+		d := launch(t, []string{"TMPDIR=" + tmp}, "demo")
+		d.stdout.await(t, d.ended, "  roster user history ")
+		m := regexp.MustCompile(`export ROSTER_URL=(\S+) ROSTER_KEY=(rk_\S+)\n`).FindStringSubmatch(d.stdout.String())
+		if m == nil {
+			t.Fatalf("it does not say how to reach it: %s", d.stdout)
+		}
+		if stdout, _ := succeed(t, []string{"ROSTER_URL=" + m[1], "ROSTER_KEY=" + m[2]}, "user", "list"); !strings.Contains(stdout, " grace@corp.example ") {
+			t.Errorf("what it tells to try does not work: %s", stdout)
+		}
+		d.signal(t, sig)
+		<-d.ended
+		if d.err != nil || d.log.String() != "" {
+			t.Errorf("%v: it ended with %v: %s", sig, d.err, d.log)
+		}
+		if got := folderOf(t, tmp); len(got) > 0 {
+			t.Errorf("%v: it left behind %v", sig, got)
+		}
+	}
+}
+
+// A signal in the middle of the story is one too.
+func TestDemo_SignalDuringTheStory(t *testing.T) {
+	t.Parallel()
+	tmp := t.TempDir()
+	d := launch(t, []string{"TMPDIR=" + tmp}, "demo")
+	d.stdout.await(t, d.ended, "1. A directory")
+	d.signal(t, syscall.SIGINT)
+	<-d.ended
+	if d.err != nil {
+		t.Errorf("it ended with %v: %s", d.err, d.log)
+	}
+	if entries, err := os.ReadDir(tmp); err != nil || len(entries) > 0 {
+		t.Errorf("it left behind %v, %v", entries, err)
+	}
+}
