@@ -66,7 +66,7 @@ run() {
 	(cd "$dir" && exec $as_user "$@")
 }
 
-# shellcheck disable=SC2329 # called by the trap
+# shellcheck disable=SC2317,SC2329 # called by the trap
 cleanup() {
 	code=$?
 	trap - EXIT

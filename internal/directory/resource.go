@@ -243,7 +243,7 @@ func (d *Directory) write(ctx context.Context, c Call, fn func(store.Tx) (*Resul
 		if err != nil {
 			return err
 		}
-		return tx.Keep(d.ID, c.Key, c.Idempotency.Name, answer)
+		return tx.Keep(d.ID, c.Key, c.Idempotency.Name, res.ID, answer)
 	}
 	for range attempts {
 		err := d.service.store.Update(ctx, run)

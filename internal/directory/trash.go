@@ -82,7 +82,7 @@ func (d *Directory) Purge(ctx context.Context, t *scim.Type, id string) (events 
 		if dropped != nil && !errors.Is(dropped, store.ErrNotFound) {
 			return dropped
 		}
-		n, err := tx.PurgeEvents(d.ID, id)
+		n, err := tx.Purge(d.ID, id)
 		if events = n; err != nil {
 			return err
 		}

@@ -118,8 +118,8 @@ type Reader interface {
 
 	// GetTrash returns a deleted resource, or ErrNotFound.
 	GetTrash(directory, typ, id string) (*Trashed, error)
-	// ListTrash returns up to limit deleted resources of a directory whose id
-	// is greater than after, in the order of their ids.
+	// ListTrash returns up to limit deleted resources of a directory, of every
+	// type, whose id is greater than after, in the order of their ids.
 	ListTrash(directory, after string, limit int) ([]*Trashed, error)
 
 	// History returns up to limit events of one resource with a version
@@ -154,9 +154,10 @@ type Tx interface {
 	// Append writes an event; the store gives it its Seq, which e does not
 	// learn. The values of its changes must be valid JSON.
 	Append(e *roster.Event) error
-	// PurgeEvents erases the values (before and after) of every event of one
-	// resource and marks the events as purged. It returns how many.
-	PurgeEvents(directory, resource string) (int64, error)
+	// Purge erases what is kept of one resource beside it: the values (before
+	// and after) of all its events, which are marked as purged and whose number
+	// it returns, and the answers that were kept about it.
+	Purge(directory, resource string) (int64, error)
 
 	// CreateDirectory adds d; ErrExists when the id is taken (also by a deleted
 	// directory that Prune has not erased yet), or the default is and d.Default
@@ -181,8 +182,9 @@ type Tx interface {
 	// answer; any other waits until that one's transaction has ended and gets
 	// the answer (or, when that one was undone, is itself the first).
 	Reserve(directory, keyID, name string, hash [32]byte, now time.Time) (*Answer, error)
-	// Keep stores the answer of a request that was reserved in this Tx.
-	Keep(directory, keyID, name string, body []byte) error
+	// Keep stores the answer of a request that was reserved in this Tx, and the
+	// id of the resource that it is about.
+	Keep(directory, keyID, name, resource string, body []byte) error
 
 	// PutSetting keeps a value under a name; an earlier one is replaced.
 	PutSetting(name string, value []byte) error
@@ -198,8 +200,8 @@ type Store interface {
 	// be called more than once, so it must have no effect outside the Tx and
 	// must assign its results afresh; it must be quick, and must not wait for
 	// anything but the Tx. An error of fn undoes the transaction and is
-	// returned as it is. When ctx ends before fn is called, Update returns its
-	// error and nothing is done.
+	// returned as it is; a panic undoes it and goes on in the caller. When ctx
+	// ends before fn is called, Update returns its error and nothing is done.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Events returns up to limit events of a directory with a Seq greater than
 	// after, in order and without gaps: an event with a lower Seq than one that

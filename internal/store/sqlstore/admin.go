@@ -184,10 +184,10 @@ func (t *tx) PutSetting(name string, value []byte) error {
 }
 
 var (
-	insertAnswer = same(`INSERT INTO answers (directory, key_id, name, hash, body, created)
-		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING`)
+	insertAnswer = same(`INSERT INTO answers (directory, key_id, name, hash, resource, body, created)
+		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`)
 	getAnswer  = same(`SELECT hash, body, created FROM answers WHERE directory = $1 AND key_id = $2 AND name = $3`)
-	keepAnswer = same(`UPDATE answers SET body = $1 WHERE directory = $2 AND key_id = $3 AND name = $4`)
+	keepAnswer = same(`UPDATE answers SET body = $1, resource = $2 WHERE directory = $3 AND key_id = $4 AND name = $5`)
 )
 
 func (t *tx) Reserve(directory, keyID, name string, hash [32]byte, now time.Time) (*store.Answer, error) {
@@ -195,7 +195,7 @@ func (t *tx) Reserve(directory, keyID, name string, hash [32]byte, now time.Time
 	// An answer that is there can only vanish by being pruned; then this is the
 	// first again.
 	for {
-		n, err := t.exec(insertAnswer, directory, keyID, name, hash[:], []byte{}, micros(now))
+		n, err := t.exec(insertAnswer, directory, keyID, name, hash[:], "", []byte{}, micros(now))
 		if err != nil || n == 1 {
 			return nil, wrap(err, "reserve answer")
 		}
@@ -214,6 +214,6 @@ func (t *tx) Reserve(directory, keyID, name string, hash [32]byte, now time.Time
 	}
 }
 
-func (t *tx) Keep(directory, keyID, name string, body []byte) error {
-	return wrap(t.later(keepAnswer, true, blob(body), directory, keyID, name), "keep answer")
+func (t *tx) Keep(directory, keyID, name, resource string, body []byte) error {
+	return wrap(t.later(keepAnswer, true, blob(body), resource, directory, keyID, name), "keep answer")
 }

@@ -12,6 +12,7 @@
 //	         functions together (group commit)        read or with the COMMIT
 //	Events   what is committed is in order            see settled in postgres_event.go
 //
-// The drivers are used directly (driver.Conn, pgx), without database/sql, whose
-// locks, goroutines and conversions would be a third of the time of a read.
+// The drivers are used below database/sql and below pgx's types (driver.Conn,
+// pgconn): their locks, goroutines and conversions cost more than what is done
+// here. On PostgreSQL leaving them out halved the CPU time of an Update.
 package sqlstore

@@ -31,8 +31,12 @@ func (t *tx) Append(e *roster.Event) error {
 	return wrap(err, "append event")
 }
 
-// PurgeEvents keeps the names of the attributes that changed.
-func (t *tx) PurgeEvents(directory, resource string) (int64, error) {
+// There is no index from a resource to its answers: they are those of one day,
+// and few people are purged.
+var purgeAnswers = same(`DELETE FROM answers WHERE directory = $1 AND resource = $2`)
+
+// Purge keeps the names of the attributes that changed.
+func (t *tx) Purge(directory, resource string) (int64, error) {
 	type event struct {
 		seq     int64
 		changes []byte
@@ -51,7 +55,7 @@ func (t *tx) PurgeEvents(directory, resource string) (int64, error) {
 			return 0, wrap(err, "purge event")
 		}
 	}
-	return int64(len(events)), nil
+	return int64(len(events)), wrap(t.later(purgeAnswers, false, directory, resource), "purge answers")
 }
 
 // queryEvents runs a query for eventColumns.

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -17,6 +17,10 @@ import (
 const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
+	adminShutdown        = "57P01"
+	crashShutdown        = "57P02"
+	featureNotSupported  = "0A000"
+	invalidStatementName = "26000"
 	uniqueViolation      = "23505"
 	undefinedTable       = "42P01"
 )
@@ -44,10 +48,6 @@ func openPostgres(ctx context.Context, dsn string, opts Options) (_ *postgresEng
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, err
-	}
-	switch config.ConnConfig.DefaultQueryExecMode {
-	case pgx.QueryExecModeExec, pgx.QueryExecModeSimpleProtocol:
-		return nil, errors.New("default_query_exec_mode must be one with prepared or described statements")
 	}
 	if _, ok := config.ConnConfig.RuntimeParams["application_name"]; !ok {
 		config.ConnConfig.RuntimeParams["application_name"] = "roster"
@@ -104,7 +104,7 @@ func (e *postgresEngine) view(ctx context.Context, fn func(conn) error) error {
 		return err
 	}
 	defer c.Release()
-	return fn(&postgresConn{ctx: ctx, conn: c.Conn()})
+	return fn(&postgresConn{session: sessionOf(c.Conn().PgConn()), ctx: ctx})
 }
 
 func (e *postgresEngine) update(ctx context.Context, fn func(conn) error) error {
@@ -134,9 +134,13 @@ func (e *postgresEngine) attempt(ctx context.Context, fn func(conn) error) (agai
 	}
 	// A connection that is still in a transaction is closed, not kept.
 	defer c.Release()
-	txCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), txTimeout)
-	defer cancel()
-	p := &postgresConn{ctx: txCtx, conn: c.Conn(), tx: true, n: rand.Int64N(shards)}
+	pg := c.Conn().PgConn()
+	// A deadline of the socket, because watching a context costs more.
+	if err := pg.Conn().SetDeadline(time.Now().Add(txTimeout)); err != nil {
+		return true, err // it is closed
+	}
+	defer func() { _ = pg.Conn().SetDeadline(time.Time{}) }()
+	p := &postgresConn{session: sessionOf(pg), ctx: context.WithoutCancel(ctx), tx: true, n: rand.Int64N(shards)}
 	// Also when fn panics, or ends its goroutine.
 	defer p.rollback()
 	if err = fn(p); err == nil {
@@ -147,12 +151,19 @@ func (e *postgresEngine) attempt(ctx context.Context, fn func(conn) error) (agai
 		e.stats.commits.Add(1)
 		return false, nil
 	}
-	// What has become of the error on its way through fn is not asked.
+	// p.failure, because err may have become another on its way through fn.
 	if failure, ok := errors.AsType[*pgconn.PgError](p.failure); ok {
-		return failure.Code == serializationFailure || failure.Code == deadlockDetected, err
+		switch failure.Code {
+		case serializationFailure, deadlockDetected:
+			return true, err
+		case adminShutdown, crashShutdown, featureNotSupported, invalidStatementName:
+		default:
+			return false, err
+		}
 	}
-	// A connection that was lost before the COMMIT was sent has lost nothing else.
-	return p.failure != nil && c.Conn().IsClosed() && !p.committing && txCtx.Err() == nil, err
+	// A connection that was lost before COMMIT was sent has lost nothing else.
+	// After that nobody knows.
+	return p.failure != nil && pg.IsClosed() && !p.committing && !errors.Is(p.failure, os.ErrDeadlineExceeded), err
 }
 
 func (e *postgresEngine) counters() *stats { return &e.stats }

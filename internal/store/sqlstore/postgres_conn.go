@@ -2,11 +2,13 @@ package sqlstore
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/roster-scim/roster/internal/store"
 )
 
@@ -18,55 +20,172 @@ const shards = 16
 // needs one: BEGIN travels with the first, and COMMIT with the last. So a
 // transaction that reads a row, replaces it and appends an event takes two round
 // trips.
+//
+// It speaks to pgconn, the protocol below pgx's types: the values are of three
+// types only, whose binary forms take no more than a copy.
 type postgresConn struct {
-	ctx  context.Context
-	conn *pgx.Conn
-	tx   bool
-	n    int64 // the shard of counters
+	*session
+	ctx context.Context
+	tx  bool
+	n   int64 // the shard of counters
 
-	queue      pgx.Batch
-	must       []bool // of each statement in queue, whether it must change a row
-	begun      bool   // BEGIN was sent, or is in queue
-	sent       bool   // BEGIN was sent, and neither COMMIT nor ROLLBACK has succeeded
-	committing bool   // COMMIT was sent
-	failure    error  // the first failure of the database
+	begun      bool  // BEGIN was sent, or is in queue
+	open       bool  // BEGIN was sent, and COMMIT has not succeeded
+	committing bool  // COMMIT was sent
+	failure    error // the first failure of the database
 }
 
 var _ conn = (*postgresConn)(nil)
 
-func (p *postgresConn) enqueue(text string, must bool, args ...any) {
-	p.queue.Queue(text, args...)
-	p.must = append(p.must, must)
+// A session is what is kept of a connection from one use to the next.
+type session struct {
+	conn     *pgconn.PgConn
+	prepared []*pgconn.StatementDescription // by statement.index; nil until first used
+	queue    []pending
+	params   [][]byte // the arguments of queue
+	arena    []byte   // their bytes
 }
 
-// begin sees to it that BEGIN goes before what comes now. The isolation is named
-// because a server can have another default, under which no read after a wait
-// would see what it has waited for.
-func (p *postgresConn) begin() {
+// A pending is a statement that waits to be sent.
+type pending struct {
+	*statement
+	must   bool // it must change a row
+	params [][]byte
+}
+
+// sessionKey is where pgconn keeps the session of a connection.
+const sessionKey = "roster"
+
+func sessionOf(c *pgconn.PgConn) *session {
+	if s, ok := c.CustomData()[sessionKey].(*session); ok {
+		return s
+	}
+	s := &session{conn: c, prepared: make([]*pgconn.StatementDescription, len(statements))}
+	c.CustomData()[sessionKey] = s
+	s.clear()
+	return s
+}
+
+// clear empties the queue. What has grown beyond the usual is not kept.
+func (s *session) clear() {
+	const usual = 16 << 10
+	if s.arena == nil || cap(s.arena) > usual {
+		s.arena = make([]byte, 0, usual) // not nil, as its parts would then be NULL
+	}
+	s.queue, s.params, s.arena = s.queue[:0], s.params[:0], s.arena[:0]
+}
+
+func (s *session) enqueue(st *statement, must bool, args []any) {
+	from := len(s.params)
+	for _, a := range args {
+		at := len(s.arena)
+		switch a := a.(type) {
+		case string:
+			s.arena = append(s.arena, a...)
+		case []byte:
+			s.arena = append(s.arena, a...)
+		case int64:
+			s.arena = binary.BigEndian.AppendUint64(s.arena, uint64(a))
+		default:
+			panic(fmt.Sprintf("argument of type %T", a))
+		}
+		// Growing moves neither what is there to what was taken of it before.
+		s.params = append(s.params, s.arena[at:len(s.arena):len(s.arena)])
+	}
+	s.queue = append(s.queue, pending{st, must, s.params[from:len(s.params):len(s.params)]})
+}
+
+// describe returns st prepared, which the first time takes a round trip.
+func (s *session) describe(ctx context.Context, st *statement) (*pgconn.StatementDescription, error) {
+	if d := s.prepared[st.index]; d != nil {
+		return d, nil
+	}
+	d, err := s.conn.Prepare(ctx, "roster_"+strconv.Itoa(st.index), st.postgres, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, oid := range d.ParamOIDs {
+		switch oid {
+		case pgtype.TextOID, pgtype.Int8OID, pgtype.ByteaOID:
+		default:
+			return nil, fmt.Errorf("parameter of type %d: %s", oid, st.postgres)
+		}
+	}
+	for _, f := range d.Fields {
+		switch f.DataTypeOID {
+		case pgtype.TextOID, pgtype.Int8OID, pgtype.ByteaOID:
+		default:
+			return nil, fmt.Errorf("column of type %d: %s", f.DataTypeOID, st.postgres)
+		}
+	}
+	s.prepared[st.index] = d
+	return d, nil
+}
+
+// The isolation is named because a server can have another default, under which
+// no read after a wait would see what it has waited for.
+var (
+	beginTx    = differ(``, `BEGIN ISOLATION LEVEL READ COMMITTED`)
+	commitTx   = differ(``, `COMMIT`)
+	rollbackTx = differ(``, `ROLLBACK`)
+)
+
+// add queues a statement, after BEGIN if it is the first.
+func (p *postgresConn) add(s *statement, must bool, args []any) {
 	if p.tx && !p.begun {
 		p.begun = true
-		p.enqueue(`BEGIN ISOLATION LEVEL READ COMMITTED`, false)
+		p.enqueue(beginTx, false, nil)
 	}
+	p.enqueue(s, must, args)
 }
 
-// send sends the queue, whose last own statements the caller reads the results
-// of, and reads those of the others.
-func (p *postgresConn) send(own int) (pgx.BatchResults, error) {
-	batch, must := p.queue, p.must[:len(p.must)-own]
-	p.queue, p.must = pgx.Batch{}, p.must[:0]
-	p.sent = p.begun
-	results := p.conn.SendBatch(p.ctx, &batch)
-	for _, must := range must {
-		tag, err := results.Exec()
-		if err == nil && must && tag.RowsAffected() == 0 {
-			err = store.ErrStale
-		}
-		if err != nil {
-			_ = results.Close()
-			return nil, p.failed(err)
+// binaryFormat asks for all values, and announces all, in their binary form.
+var binaryFormat = []int16{1}
+
+// send sends the queue and reads its results; read is called with those of the
+// last own statements.
+func (p *postgresConn) send(own int, read func(*pgconn.ResultReader) error) error {
+	defer p.clear()
+	for _, q := range p.queue {
+		if _, err := p.describe(p.ctx, q.statement); err != nil {
+			return p.failed(err)
 		}
 	}
-	return results, nil
+	p.open = p.begun
+	pipeline := p.conn.StartPipeline(p.ctx)
+	for _, q := range p.queue {
+		pipeline.SendQueryStatement(p.prepared[q.index], q.params, binaryFormat, binaryFormat)
+	}
+	err := pipeline.Sync()
+	for i := 0; err == nil && i < len(p.queue); i++ {
+		err = p.result(pipeline, func(r *pgconn.ResultReader) error {
+			if i >= len(p.queue)-own {
+				return read(r)
+			}
+			tag, err := r.Close()
+			if err == nil && p.queue[i].must && tag.RowsAffected() == 0 {
+				err = store.ErrStale
+			}
+			return err
+		})
+	}
+	if e := pipeline.Close(); err == nil {
+		err = e
+	}
+	return p.failed(err)
+}
+
+// result reads the next result of a pipeline.
+func (p *postgresConn) result(pipeline *pgconn.Pipeline, read func(*pgconn.ResultReader) error) error {
+	result, err := pipeline.GetResults()
+	if err != nil {
+		return err
+	}
+	r, ok := result.(*pgconn.ResultReader)
+	if !ok {
+		return fmt.Errorf("the server has answered a statement with %T", result)
+	}
+	return read(r)
 }
 
 // failed keeps the first failure, after which the transaction cannot commit.
@@ -77,77 +196,60 @@ func (p *postgresConn) failed(err error) error {
 	if p.failure == nil {
 		p.failure = err
 	}
-	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == uniqueViolation {
-		return store.ErrExists
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch e.Code {
+		case uniqueViolation:
+			return store.ErrExists
+		case featureNotSupported, invalidStatementName:
+			// A migration has changed what a prepared statement returns, or a proxy
+			// has forgotten the statement: the next connection prepares it again.
+			_ = p.conn.Close(p.ctx)
+		}
 	}
 	return err
 }
 
 func (p *postgresConn) query(s *statement, fn func(row) error, args ...any) error {
-	p.begin()
-	if len(p.queue.QueuedQueries) == 0 {
-		rows, err := p.conn.Query(p.ctx, s.postgres, args...)
-		if err != nil {
-			return p.failed(err)
+	p.add(s, false, args)
+	var stop error // of fn, which is no failure
+	err := p.send(1, func(r *pgconn.ResultReader) error {
+		for stop == nil && r.NextRow() {
+			stop = fn(row{postgres: r.Values()})
 		}
-		return p.scan(rows, fn)
-	}
-	p.enqueue(s.postgres, false, args...)
-	results, err := p.send(1)
+		_, err := r.Close()
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	rows, err := results.Query()
-	if err != nil {
-		_ = results.Close()
-		return p.failed(err)
-	}
-	err = p.scan(rows, fn)
-	return errors.Join(err, p.failed(results.Close()))
+	return stop
 }
 
-func (p *postgresConn) scan(rows pgx.Rows, fn func(row) error) error {
-	for rows.Next() {
-		if err := fn(row{postgres: rows.RawValues()}); err != nil {
-			rows.Close()
-			return err
-		}
-	}
-	return p.failed(rows.Err())
-}
-
-func (p *postgresConn) exec(s *statement, args ...any) (int64, error) {
-	counts, err := p.execAll([]command{{s, args}})
-	if err != nil {
-		return 0, err
-	}
-	return counts[0], nil
+func (p *postgresConn) exec(s *statement, args ...any) (n int64, err error) {
+	p.add(s, false, args)
+	err = p.send(1, func(r *pgconn.ResultReader) error {
+		tag, err := r.Close()
+		n = tag.RowsAffected()
+		return err
+	})
+	return n, err
 }
 
 func (p *postgresConn) execAll(commands []command) ([]int64, error) {
-	p.begin()
+	counts := make([]int64, 0, len(commands))
 	for _, c := range commands {
-		p.enqueue(c.postgres, false, c.args...)
+		p.add(c.statement, false, c.args)
 	}
-	results, err := p.send(len(commands))
-	if err != nil {
-		return nil, err
-	}
-	counts := make([]int64, len(commands))
-	for i := range counts {
-		tag, err := results.Exec()
-		if err != nil {
-			_ = results.Close()
-			return nil, p.failed(err)
-		}
-		counts[i] = tag.RowsAffected()
-	}
-	return counts, p.failed(results.Close())
+	err := p.send(len(commands), func(r *pgconn.ResultReader) error {
+		tag, err := r.Close()
+		counts = append(counts, tag.RowsAffected())
+		return err
+	})
+	return counts, err
 }
 
 func (p *postgresConn) later(s *statement, must bool, args ...any) error {
-	p.begin()
-	p.enqueue(s.postgres, must, args...)
+	p.add(s, must, args)
 	return nil
 }
 
@@ -163,28 +265,27 @@ func (p *postgresConn) commit() error {
 	if !p.begun {
 		return nil
 	}
+	p.enqueue(commitTx, false, nil)
 	p.committing = true
-	p.enqueue(`COMMIT`, false)
-	results, err := p.send(1)
-	if err != nil {
-		return err
-	}
-	tag, err := results.Exec()
-	err = errors.Join(err, results.Close())
-	if err != nil {
-		return p.failed(fmt.Errorf("commit: %w", err))
-	}
-	p.sent = false
-	if tag.String() != "COMMIT" {
-		return p.failed(fmt.Errorf("commit: the server has answered %s", tag))
-	}
-	return nil
+	return p.send(1, func(r *pgconn.ResultReader) error {
+		tag, err := r.Close()
+		if err != nil {
+			return fmt.Errorf("commit: %w", err)
+		}
+		p.open = false
+		if tag.String() != "COMMIT" {
+			return fmt.Errorf("commit: the server has answered %s", tag)
+		}
+		return nil
+	})
 }
 
-// rollback ends the transaction, if one is open, so that the connection can be
-// used again.
+// rollback forgets what is queued and ends the transaction, if one is open, so
+// that the connection can be used again.
 func (p *postgresConn) rollback() {
-	if p.sent && !p.conn.IsClosed() {
-		_, _ = p.conn.Exec(p.ctx, `ROLLBACK`)
+	p.clear()
+	if p.open && !p.conn.IsClosed() && !p.conn.IsBusy() {
+		p.enqueue(rollbackTx, false, nil)
+		_ = p.send(0, nil)
 	}
 }

@@ -46,16 +46,18 @@ func one(c conn, s *statement, fn func(row), args ...any) error {
 }
 
 func (r *reader) Get(directory, typ, id string) (*store.Record, error) {
-	return r.get(getResource, directory, typ, id)
+	return r.get(getResource, directory, typ, id, func(row) {})
 }
 
-func (r *reader) get(s *statement, directory, typ, id string) (*store.Record, error) {
+// get runs a query for a resource; also is called with the row as well.
+func (r *reader) get(s *statement, directory, typ, id string, also func(row)) (*store.Record, error) {
 	rec := &store.Record{Directory: directory, Type: typ, ID: id}
 	err := one(r.conn, s, func(row row) {
 		rec.Version = row.int(0)
 		rec.Created = row.time(1)
 		rec.Modified = row.time(2)
 		rec.Doc = row.bytes(3)
+		also(row)
 	}, directory, typ, id)
 	if err != nil {
 		return nil, wrap(err, "get resource")

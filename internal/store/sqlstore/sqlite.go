@@ -82,7 +82,9 @@ func connectWriter(path string) (*sqliteConn, error) {
 		"wal_autocheckpoint = 0", // see checkpointer
 		"journal_size_limit = 67108864",
 		"temp_store = MEMORY",
-		"cache_size = -32768",
+		// Not more: when an index page is split, which nearly every batch does,
+		// SQLite 3.54 looks through all of the cache at the commit.
+		"cache_size = -8192",
 	)
 	if err != nil {
 		return nil, err

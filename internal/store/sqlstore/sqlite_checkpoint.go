@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"database/sql/driver"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -12,8 +13,10 @@ import (
 // It works in two steps, for a checkpoint that runs while others write never
 // reaches the end of the log, and only a log that was moved to its end begins
 // anew. First the goroutine moves the bulk, on its own connection. Then the
-// writer, between two transactions, moves what has come since and begins the log
-// anew, if no reader is in the way.
+// writer, between two transactions, moves what has come since; its next
+// transaction begins the log anew, unless a reader still reads from it. Only
+// when that has failed several times does the writer wait for the readers: a log
+// that begins anew that way costs the writer all that it has cached.
 type checkpointer struct {
 	conn   *sqliteConn
 	logger *slog.Logger
@@ -28,7 +31,9 @@ type checkpointer struct {
 
 const (
 	// logPages is how long the log may get, in pages of 4 KiB.
-	logPages = 8000
+	logPages = 10_000
+	// farTooLong times that, and readers are waited for.
+	farTooLong = 4
 	// measureEvery is after how many transactions the log is measured.
 	measureEvery = 16
 )
@@ -59,34 +64,50 @@ func (p *checkpointer) run() {
 // transactions.
 func (p *checkpointer) afterCommit(c *sqliteConn) {
 	if p.bulk.CompareAndSwap(true, false) {
-		p.restart(c)
+		p.finish(c)
 		return
 	}
 	if p.commits++; p.commits < measureEvery || p.busy.Load() {
 		return
 	}
 	p.commits = 0
-	// NOOP measures only: whether it was kept from something, the pages in the
-	// log, the pages of them that were moved.
-	log, err := c.pragma("wal_checkpoint(NOOP)")
+	log, err := c.pragma("wal_checkpoint(NOOP)") // measures only
 	if err != nil {
 		p.logger.Warn("measuring the log failed", "error", err)
 		return
 	}
-	if pages, _ := log[1].(int64); pages >= p.pages {
+	if pagesOf(log) >= p.pages {
 		p.busy.Store(true)
 		p.wake <- struct{}{}
 	}
 }
 
-// restart moves what is left and begins the log anew. Readers that are under way
-// are waited for, but no longer than a busy disk makes a commit wait.
-func (p *checkpointer) restart(c *sqliteConn) {
-	for _, pragma := range []string{"busy_timeout = 20", "wal_checkpoint(RESTART)", "busy_timeout = 10000"} {
-		if _, err := c.pragma(pragma); err != nil {
-			p.logger.Warn("checkpoint failed", "pragma", pragma, "error", err)
+// finish moves what is left, so that the log can begin anew. When the log has
+// grown far too long, it waits for the readers in the way, but no longer than a
+// busy disk makes a commit wait.
+func (p *checkpointer) finish(c *sqliteConn) {
+	log, err := c.pragma("wal_checkpoint(PASSIVE)")
+	if err == nil && pagesOf(log) > farTooLong*p.pages {
+		for _, pragma := range []string{"busy_timeout = 20", "wal_checkpoint(RESTART)", "busy_timeout = 10000"} {
+			if _, e := c.pragma(pragma); e != nil {
+				err = e
+			}
 		}
 	}
+	if err != nil {
+		p.logger.Warn("checkpoint failed", "error", err)
+	}
+}
+
+// pagesOf returns the length of the log from the answer to a checkpoint: whether
+// it was kept from something, the pages in the log, the pages of them that were
+// moved.
+func pagesOf(answer []driver.Value) int64 {
+	if len(answer) < 2 {
+		return 0
+	}
+	pages, _ := answer[1].(int64)
+	return pages
 }
 
 // close ends the goroutine; afterCommit must not be called any more.

@@ -21,7 +21,8 @@ var statements []*statement
 // same returns a statement that both databases understand.
 func same(text string) *statement { return differ(text, text) }
 
-// differ returns a statement that the databases spell differently.
+// differ returns a statement that the databases spell differently; one that
+// never gets it has an empty text.
 func differ(sqlite, postgres string) *statement {
 	s := &statement{index: len(statements), sqlite: anonymous(sqlite), postgres: postgres}
 	statements = append(statements, s)

@@ -22,7 +22,8 @@ var _ store.Tx = (*tx)(nil)
 // A resource is a version that cannot change but by this transaction.
 type resource struct {
 	directory, typ, id string
-	version            int64
+	version            int64 // 0: there is none
+	row                int64 // on SQLite its rowid; 0: not known
 }
 
 type count struct {
@@ -31,7 +32,10 @@ type count struct {
 }
 
 var (
-	lockResource = differ(getResource.sqlite, getResource.postgres+` FOR UPDATE`)
+	lockResource = differ(
+		`SELECT version, created, modified, doc, rowid FROM resources WHERE directory = $1 AND type = $2 AND id = $3`,
+		`SELECT version, created, modified, doc, CAST(0 AS BIGINT) FROM resources
+		WHERE directory = $1 AND type = $2 AND id = $3 FOR UPDATE`)
 	// The parameters have casts because nothing else tells PostgreSQL their types
 	// in a SELECT.
 	insertResource = differ(
@@ -41,6 +45,8 @@ var (
 		SELECT $1, $2, $3, $4::BIGINT, $5::BIGINT, $6::BIGINT, $7::BYTEA FROM directories WHERE id = $8 AND deleted = 0 ON CONFLICT DO NOTHING`)
 	updateResource = same(`UPDATE resources SET version = $1, created = $2, modified = $3, doc = $4
 		WHERE directory = $5 AND type = $6 AND id = $7 AND version = $8`)
+	// With the rowid SQLite need not search the index a second time.
+	updateRow      = differ(`UPDATE resources SET version = $1, created = $2, modified = $3, doc = $4 WHERE rowid = $5`, ``)
 	deleteResource = same(`DELETE FROM resources WHERE directory = $1 AND type = $2 AND id = $3 AND version = $4`)
 
 	insertTerm = same(`INSERT INTO terms (directory, type, attribute, value, id)
@@ -72,33 +78,25 @@ func (t *tx) finish() error {
 }
 
 func (t *tx) Get(directory, typ, id string) (*store.Record, error) {
-	r, err := t.get(lockResource, directory, typ, id)
+	var rowid int64
+	r, err := t.get(lockResource, directory, typ, id, func(row row) { rowid = row.int(4) })
 	if err == nil {
-		t.lock(directory, typ, id, r.Version)
+		l := t.lock(directory, typ, id)
+		l.version, l.row = r.Version, rowid
 	}
 	return r, err
 }
 
-// lock notes the version of a resource that this transaction has locked; 0 for
-// none.
-func (t *tx) lock(directory, typ, id string, version int64) {
+// lock returns what is known of a resource that this transaction has locked, or
+// changed, which locks it too.
+func (t *tx) lock(directory, typ, id string) *resource {
 	for i := range t.locked {
 		if l := &t.locked[i]; l.id == id && l.typ == typ && l.directory == directory {
-			l.version = version
-			return
+			return l
 		}
 	}
-	t.locked = append(t.locked, resource{directory, typ, id, version})
-}
-
-// holds reports whether this transaction has locked that version.
-func (t *tx) holds(directory, typ, id string, version int64) bool {
-	for _, l := range t.locked {
-		if l.id == id && l.typ == typ && l.directory == directory {
-			return l.version == version && version > 0
-		}
-	}
-	return false
+	t.locked = append(t.locked, resource{directory: directory, typ: typ, id: id})
+	return &t.locked[len(t.locked)-1]
 }
 
 func (t *tx) Create(r *store.Record, keys store.Keys) error {
@@ -116,7 +114,7 @@ func (t *tx) Create(r *store.Record, keys store.Keys) error {
 			return t.breaks(err, "create resource") // ErrNotFound: so it is the directory that is missing
 		}
 	}
-	t.lock(r.Directory, r.Type, r.ID, r.Version)
+	t.lock(r.Directory, r.Type, r.ID).version = r.Version
 	t.count(r.Directory, r.Type, 1)
 	return wrap(t.addTerms(r.Directory, r.Type, r.ID, keys.Terms), "create resource")
 }
@@ -124,10 +122,11 @@ func (t *tx) Create(r *store.Record, keys store.Keys) error {
 func (t *tx) Replace(r *store.Record, drop, add store.Keys) error {
 	// A version that is locked is sure to be there: the write can wait, and comes
 	// after the claims, which may still refuse the change.
-	held := t.holds(r.Directory, r.Type, r.ID, r.Version-1)
-	args := []any{r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Directory, r.Type, r.ID, r.Version - 1}
+	l := t.lock(r.Directory, r.Type, r.ID)
+	held := r.Version > 1 && l.version == r.Version-1
 	if !held {
-		n, err := t.exec(updateResource, args...)
+		n, err := t.exec(updateResource, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc),
+			r.Directory, r.Type, r.ID, r.Version-1)
 		if err != nil {
 			return wrap(err, "replace resource")
 		}
@@ -138,11 +137,17 @@ func (t *tx) Replace(r *store.Record, drop, add store.Keys) error {
 	if err := t.changeKeys(r.Directory, r.Type, r.ID, drop, add); err != nil {
 		return t.breaks(err, "replace resource")
 	}
-	t.lock(r.Directory, r.Type, r.ID, r.Version)
-	if held {
-		return wrap(t.later(updateResource, true, args...), "replace resource")
+	l.version = r.Version
+	var err error
+	switch {
+	case !held:
+	case l.row != 0:
+		err = t.later(updateRow, true, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), l.row)
+	default:
+		err = t.later(updateResource, true, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc),
+			r.Directory, r.Type, r.ID, r.Version-1)
 	}
-	return nil
+	return wrap(err, "replace resource")
 }
 
 func (t *tx) AddKeys(directory, typ, id string, keys store.Keys) error {
@@ -151,7 +156,8 @@ func (t *tx) AddKeys(directory, typ, id string, keys store.Keys) error {
 
 func (t *tx) Delete(d *store.Trashed, drop store.Keys) error {
 	args := []any{d.Directory, d.Type, d.ID, d.Version - 1}
-	if t.holds(d.Directory, d.Type, d.ID, d.Version-1) {
+	l := t.lock(d.Directory, d.Type, d.ID)
+	if d.Version > 1 && l.version == d.Version-1 {
 		if err := t.later(deleteResource, true, args...); err != nil {
 			return wrap(err, "delete resource")
 		}
@@ -160,7 +166,7 @@ func (t *tx) Delete(d *store.Trashed, drop store.Keys) error {
 	} else if n == 0 {
 		return store.ErrStale
 	}
-	t.lock(d.Directory, d.Type, d.ID, 0)
+	*l = resource{directory: d.Directory, typ: d.Type, id: d.ID}
 	t.count(d.Directory, d.Type, -1)
 	if err := t.dropKeys(d.Directory, d.Type, d.ID, drop); err != nil {
 		return wrap(err, "delete resource")

@@ -84,7 +84,7 @@ func testDeleteDirectory(t *testing.T, s store.Store) {
 			if _, err := tx.Reserve(d, "k", "r", [32]byte{1}, epoch); err != nil {
 				return err
 			}
-			return tx.Keep(d, "k", "r", []byte("answer"))
+			return tx.Keep(d, "k", "r", "r", []byte("answer"))
 		})
 	}
 	update(t, s, func(tx store.Tx) error { return tx.DeleteDirectory(dir) })
@@ -225,7 +225,7 @@ func testReserve(t *testing.T, s store.Store) {
 		update(t, s, func(tx store.Tx) (err error) {
 			a, err = tx.Reserve(directory, key, name, hash, epoch)
 			if err == nil && a == nil {
-				err = tx.Keep(directory, key, name, []byte(directory+key+name+"\x00"))
+				err = tx.Keep(directory, key, name, "r", []byte(directory+key+name+"\x00"))
 			}
 			return err
 		})
@@ -248,7 +248,7 @@ func testReserveUndone(t *testing.T, s store.Store) {
 			if err != nil || a != nil {
 				return fmt.Errorf("got %v, %v; want to be the first", a, err)
 			}
-			if err := tx.Keep(dir, "k", "n", []byte("x")); err != nil {
+			if err := tx.Keep(dir, "k", "n", "r", []byte("x")); err != nil {
 				return err
 			}
 			return errBoom

@@ -203,7 +203,7 @@ func testReserveConcurrent(t *testing.T, s store.Store) {
 			if err := tx.Create(user(dir, "a", 1), name("A")); err != nil {
 				return err
 			}
-			return tx.Keep(dir, "k", "n", []byte("the answer"))
+			return tx.Keep(dir, "k", "n", "r", []byte("the answer"))
 		})
 		switch {
 		case err != nil:

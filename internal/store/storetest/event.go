@@ -105,7 +105,7 @@ func testHistory(t *testing.T, s store.Store) {
 	equal(t, "none", versions("c", 0, 10), nil)
 }
 
-func testPurgeEvents(t *testing.T, s store.Store) {
+func testPurge(t *testing.T, s store.Store) {
 	begin(t, s, dir)
 	update(t, s, func(tx store.Tx) error {
 		for v := int64(1); v <= 3; v++ {
@@ -115,14 +115,33 @@ func testPurgeEvents(t *testing.T, s store.Store) {
 				}
 			}
 		}
+		for _, id := range []string{"a", "b"} {
+			if _, err := tx.Reserve(dir, "k", "of "+id, [32]byte{}, epoch); err != nil {
+				return err
+			}
+			if err := tx.Keep(dir, "k", "of "+id, id, []byte("about "+id)); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 	var n int64
 	update(t, s, func(tx store.Tx) (err error) {
-		n, err = tx.PurgeEvents(dir, "a")
+		n, err = tx.Purge(dir, "a")
 		return err
 	})
 	equal(t, "purged", n, int64(3))
+	update(t, s, func(tx store.Tx) error {
+		a, err := tx.Reserve(dir, "k", "of a", [32]byte{}, epoch)
+		if err != nil || a != nil {
+			t.Errorf("the answer about a purged resource: %v, %v", a, err)
+		}
+		b, err := tx.Reserve(dir, "k", "of b", [32]byte{}, epoch)
+		if err != nil || b == nil || string(b.Body) != "about b" {
+			t.Errorf("the answer about another: %v, %v", b, err)
+		}
+		return nil
+	})
 	for _, e := range events(t, s, dir, 0, 6) {
 		want := event(dir, e.Resource, e.Version)
 		want.Seq = e.Seq

@@ -93,11 +93,11 @@ func (o op) run(tx store.Tx, m *model, directory string) error {
 	if o.locked {
 		got, err := tx.Get(directory, "User", o.id)
 		if errors.Is(err, store.ErrNotFound) == exists {
-			return fmt.Errorf("Get %s: %v, exists: %v", o.id, err, exists)
+			return fmt.Errorf("get %s: %v, exists: %v", o.id, err, exists)
 		}
 		if exists {
 			if diff := cmp.Diff(u.record, got); diff != "" {
-				return fmt.Errorf("Get %s (-want +got):\n%s", o.id, diff)
+				return fmt.Errorf("get %s (-want +got):\n%s", o.id, diff)
 			}
 		}
 	}

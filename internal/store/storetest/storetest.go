@@ -80,7 +80,7 @@ func tests() []test {
 		{name: "TrashPages", fn: testTrashPages},
 		{name: "Events", fn: testEvents},
 		{name: "History", fn: testHistory},
-		{name: "PurgeEvents", fn: testPurgeEvents},
+		{name: "Purge", fn: testPurge},
 		{name: "Reserve", fn: testReserve},
 		{name: "ReserveUndone", fn: testReserveUndone},
 		{name: "Directories", fn: testDirectories},

@@ -118,6 +118,7 @@ CREATE TABLE answers (
     key_id    TEXT COLLATE "C" NOT NULL,
     name      TEXT COLLATE "C" NOT NULL,
     hash      BYTEA            NOT NULL,
+    resource  TEXT COLLATE "C" NOT NULL,
     body      BYTEA            NOT NULL,
     created   BIGINT           NOT NULL,
     PRIMARY KEY (directory, key_id, name)

@@ -117,6 +117,7 @@ CREATE TABLE answers (
     key_id    TEXT    NOT NULL,
     name      TEXT    NOT NULL,
     hash      BLOB    NOT NULL,
+    resource  TEXT    NOT NULL,
     body      BLOB    NOT NULL,
     created   INTEGER NOT NULL,
     PRIMARY KEY (directory, key_id, name)
