@@ -23,6 +23,7 @@ func TestMigrate_SQLite(t *testing.T) {
 			t.Error("a dry run made a data folder")
 		}
 	}, func(text string) { sqliteExec(t, path, text) })
+	wantPrivate(t, path)
 }
 
 func TestMigrate_Postgres(t *testing.T) {

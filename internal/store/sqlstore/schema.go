@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"strconv"
 	"strings"
 
@@ -150,6 +151,14 @@ func versionSQLite(path string) (current int64, err error) {
 
 // migrateSQLite migrates a database that is locked.
 func migrateSQLite(ctx context.Context, path string, files fs.FS, logger *slog.Logger) error {
+	// SQLite gives its other files the mode of this one.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
 	current, err := versionSQLite(path)
 	if err != nil {
 		return err

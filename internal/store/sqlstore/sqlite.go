@@ -40,14 +40,6 @@ func openSQLite(ctx context.Context, path string, opts Options) (_ *sqliteEngine
 			_ = lock.Close()
 		}
 	}()
-	// SQLite gives its other files the mode of this one.
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.Close(); err != nil {
-		return nil, err
-	}
 	if err := migrateSQLite(ctx, path, folder(kindSQLite), opts.logger()); err != nil {
 		return nil, err
 	}
