@@ -38,9 +38,6 @@ func newIndex(t *scim.Type) *index {
 	return x
 }
 
-// has reports whether the values of a are terms.
-func (x *index) has(a *scim.Attr) bool { _, ok := x.terms[a]; return ok }
-
 // change returns the keys that a change drops and adds. A value that is too
 // long for a key is a 400.
 func (x *index) change(diff []scim.Difference) (drop, add store.Keys, err error) {

@@ -135,11 +135,7 @@ const DefaultPage = 100
 func (d *Directory) Replace(ctx context.Context, c Call, id string, body *scim.Resource) (*Result, error) {
 	t := body.Type()
 	return d.write(ctx, c, func(tx store.Tx) (*Result, error) {
-		cur, err := d.current(tx, t, id, c)
-		if err != nil {
-			return nil, err
-		}
-		old, err := t.Decode(cur.Doc)
+		cur, old, err := d.current(tx, t, id, c)
 		if err != nil {
 			return nil, err
 		}
@@ -179,11 +175,7 @@ func (d *Directory) advance(tx store.Tx, c Call, op roster.Operation, cur *store
 // are free.
 func (d *Directory) Delete(ctx context.Context, c Call, t *scim.Type, id string) (*Result, error) {
 	return d.write(ctx, c, func(tx store.Tx) (*Result, error) {
-		cur, err := d.current(tx, t, id, c)
-		if err != nil {
-			return nil, err
-		}
-		old, err := t.Decode(cur.Doc)
+		cur, old, err := d.current(tx, t, id, c)
 		if err != nil {
 			return nil, err
 		}
@@ -205,21 +197,22 @@ func (d *Directory) Delete(ctx context.Context, c Call, t *scim.Type, id string)
 
 // current returns the resource that a write is about, locked, when the
 // condition of the write holds.
-func (d *Directory) current(tx store.Tx, t *scim.Type, id string, c Call) (*store.Record, error) {
+func (d *Directory) current(tx store.Tx, t *scim.Type, id string, c Call) (*store.Record, *scim.Resource, error) {
 	if !isID(id) {
-		return nil, notFound(t, id)
+		return nil, nil, notFound(t, id)
 	}
 	cur, err := tx.Get(d.ID, t.Name, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, notFound(t, id)
+		return nil, nil, notFound(t, id)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !c.IfMatch.holds(cur.Version) {
-		return nil, scim.Errorf(412, "", "Resource [%s]: id[%s] has the version W/\"%d\", which If-Match does not name: read it again and repeat the change on that", strings.ToUpper(t.Name), id, cur.Version)
+		return nil, nil, scim.Errorf(412, "", "Resource [%s]: id[%s] has the version W/\"%d\", which If-Match does not name: read it again and repeat the change on that", strings.ToUpper(t.Name), id, cur.Version)
 	}
-	return cur, nil
+	r, err := t.Decode(cur.Doc)
+	return cur, r, err
 }
 
 // attempts is how often a write begins again when another one was faster. Get
