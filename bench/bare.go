@@ -99,7 +99,7 @@ type bare struct {
 const bareID = "00000000-0000-7000-8000-000000000000"
 
 func newBare() (*bare, error) {
-	answer, err := answerBare(appendUser(nil, 0, 0), bareID)
+	answer, err := answerBare(appendUser(nil, 0, 0, 0), bareID)
 	if err != nil {
 		return nil, err
 	}

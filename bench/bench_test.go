@@ -70,8 +70,8 @@ func TestBench_Quick(t *testing.T) {
 func TestAppendUser_LengthIsFixed(t *testing.T) {
 	t.Parallel()
 	for _, number := range []int{0, 7, maxUsers} {
-		got := string(appendUser([]byte("x"), number, 0xdeadbeef))
-		if len(got) != 1+len(userTemplate) || strings.Contains(got, numberMark) || strings.Contains(got, changeMark) {
+		got := string(appendUser([]byte("x"), number, 0xdeadbeef, 0xc0ffee00))
+		if len(got) != 1+len(userTemplate) || strings.Contains(got, numberMark) || strings.Contains(got, changeMark) || strings.Contains(got, nameMark) {
 			t.Errorf("user %d: %d bytes: %s", number, len(got), got)
 		}
 		want := fmt.Sprintf(`"userName":"user.%08d@bench.example"`, number)

@@ -34,7 +34,7 @@ type budget struct {
 var post = &operation{
 	name: "POST a user", status: 201,
 	request: func(b []byte, t *target, rnd *rand.Rand, user int) []byte {
-		return appendRequest(b, t, "POST", "", 0, user, rnd.Uint32())
+		return appendRequest(b, t, "POST", "", 0, user, rnd.Uint32(), 0)
 	},
 	check: func(_ *target, body []byte) bool { return bytes.Contains(body, []byte(`"displayName":"Ada Lovelace`)) },
 }
@@ -44,11 +44,18 @@ var operations = []*operation{
 	{
 		name: "PUT a user", status: 200,
 		request: func(b []byte, t *target, rnd *rand.Rand, user int) []byte {
-			return appendRequest(b, t, "PUT", "/", user, user, rnd.Uint32())
+			return appendRequest(b, t, "PUT", "/", user, user, rnd.Uint32(), 0)
 		},
 		check:    func(_ *target, body []byte) bool { return bytes.Contains(body, []byte(`"title":"Principal`)) },
 		sqlite:   budget{cpu: 105 * time.Microsecond, ratio: 0.45},
 		postgres: budget{cpu: 80 * time.Microsecond, ratio: 0.20},
+	},
+	{
+		name: "PUT, another displayName", status: 200,
+		request: func(b []byte, t *target, rnd *rand.Rand, user int) []byte {
+			return appendRequest(b, t, "PUT", "/", user, user, rnd.Uint32(), rnd.Uint32())
+		},
+		check: func(_ *target, body []byte) bool { return bytes.Contains(body, []byte(`"title":"Principal`)) },
 	},
 	{
 		name: "GET by id", status: 200,
@@ -115,7 +122,7 @@ func appendHead(b []byte, t *target) []byte {
 }
 
 // appendRequest appends a request with the body of a user.
-func appendRequest(b []byte, t *target, method, slash string, id, user int, change uint32) []byte {
+func appendRequest(b []byte, t *target, method, slash string, id, user int, change, name uint32) []byte {
 	b = appendPath(b, method, t, slash)
 	if slash != "" {
 		b = append(b, t.id(id)...)
@@ -124,5 +131,5 @@ func appendRequest(b []byte, t *target, method, slash string, id, user int, chan
 	b = append(b[:len(b)-len("\r\n")], "Content-Type: application/scim+json\r\nContent-Length: "...)
 	b = strconv.AppendInt(b, int64(len(userTemplate)), 10)
 	b = append(b, "\r\n\r\n"...)
-	return appendUser(b, user, change)
+	return appendUser(b, user, change, name)
 }
