@@ -267,6 +267,9 @@ func (p *filterParser) comparison() (int32, error) {
 	if a.never() {
 		return 0, Errorf(403, Sensitive, "%s cannot be searched for", a.Path)
 	}
+	if a.Path == "meta.location" {
+		return 0, p.typ.badFilter("meta.location cannot be searched for: compare id")
+	}
 	if p.i < len(p.s) && p.s[p.i] == '[' {
 		return p.valuePath(a)
 	}
@@ -364,9 +367,9 @@ func (p *filterParser) value(n *Node) error {
 		n.Value = StringValue(text)
 	} else {
 		switch word := p.word(); {
-		case strings.EqualFold(word, "true") || strings.EqualFold(word, "false"): // "True" is seen
-			n.Value = BoolValue(strings.EqualFold(word, "true"))
-		case strings.EqualFold(word, "null"):
+		case foldName(word) == "true" || foldName(word) == "false": // "True" is seen
+			n.Value = BoolValue(foldName(word) == "true")
+		case foldName(word) == "null":
 			n.Value = Value{kind: Null}
 		case isNumber(word):
 			n.Value = Value{kind: Number, text: word}
@@ -434,8 +437,8 @@ func (p *filterParser) fit(n *Node, at int) error {
 	switch a.Type {
 	case TypeBoolean:
 		want, ops = Bool, "eq ne"
-		if kind == String && p.typ.Rules.Tolerant && (strings.EqualFold(n.Value.text, "true") || strings.EqualFold(n.Value.text, "false")) {
-			n.Value, kind = BoolValue(strings.EqualFold(n.Value.text, "true")), Bool
+		if kind == String && p.typ.Rules.Tolerant && (foldName(n.Value.text) == "true" || foldName(n.Value.text) == "false") {
+			n.Value, kind = BoolValue(foldName(n.Value.text) == "true"), Bool
 		}
 	case TypeInteger, TypeDecimal:
 		want, ops = Number, "eq ne gt ge lt le"

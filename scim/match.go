@@ -19,13 +19,16 @@ import (
 // What is kept as memberships (a user's groups, a group's members) is matched as
 // far as it is in r.
 func (f *Filter) Match(r *Resource, m *Meta) bool {
-	return (&matcher{f, r, m}).holds(f.Root(), nil)
+	return (&matcher{f: f, r: r, m: m}).holds(f.Root(), nil)
 }
 
 type matcher struct {
 	f *Filter
 	r *Resource
 	m *Meta
+
+	// The text that was folded last: many comparisons may be of one attribute.
+	text, key string
 }
 
 // holds evaluates n: of the resource, or inside a value path of one value.
@@ -54,7 +57,7 @@ func (x *matcher) holds(n *Node, item *Value) bool {
 func (x *matcher) any(n *Node, item *Value) bool {
 	found := false
 	x.each(n.Attr, item, func(v Value) bool {
-		found = n.compare(v)
+		found = x.compare(n, v)
 		return !found
 	})
 	if n.Value.kind == Null {
@@ -107,9 +110,18 @@ func (x *matcher) value(a *Attr) Value {
 	case "meta.location":
 		return StringValue(x.m.Location)
 	case "meta.version":
+		if !x.r.typ.Rules.MetaVersion {
+			return Value{}
+		}
 		return StringValue(`W/"` + strconv.FormatInt(x.m.Version, 10) + `"`)
 	case "meta":
-		return objectValue([]Member{{a, BoolValue(true)}}) // there always
+		var members []Member
+		for _, sub := range a.subs {
+			if v := x.value(sub); !v.unset() {
+				members = append(members, Member{sub, v})
+			}
+		}
+		return objectValue(members)
 	case "schemas":
 		urns := []Value{StringValue(x.r.typ.Schema)}
 		for _, e := range x.r.typ.Extensions {
@@ -124,7 +136,7 @@ func (x *matcher) value(a *Attr) Value {
 
 // compare reports whether n holds of one value, which is there; for ne, and for
 // null, whether eq does.
-func (n *Node) compare(v Value) bool {
+func (x *matcher) compare(n *Node, v Value) bool {
 	if n.Op == Pr || n.Value.kind == Null {
 		return true
 	}
@@ -138,7 +150,13 @@ func (n *Node) compare(v Value) bool {
 		at, ok := parseDateTime(v.text)
 		return ok && n.Op.ordered(at.Compare(n.at))
 	}
-	key := n.Attr.Key(v.text)
+	key := v.text
+	if !n.Attr.CaseExact {
+		if v.text != x.text {
+			x.text, x.key = v.text, Fold(v.text)
+		}
+		key = x.key
+	}
 	switch n.Op {
 	case Co:
 		return strings.Contains(key, n.key)

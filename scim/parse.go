@@ -15,10 +15,11 @@ import (
 // Bounds of what Parse takes from a client. The size of the whole is bounded by
 // who reads it.
 const (
-	MaxDepth   = 32   // levels of objects and arrays
-	MaxMembers = 1000 // members of one object, known or not
-	MaxValues  = 1000 // values of one multi-valued attribute
-	maxNotes   = 20   // notes of one request, of each sort
+	MaxDepth   = 32       // levels of objects and arrays
+	MaxMembers = 1000     // members of one object, known or not
+	MaxValues  = 1000     // values of one multi-valued attribute
+	MaxText    = 64 << 10 // bytes of one text
+	maxNotes   = 20       // notes of one request, of each sort
 )
 
 // Notes are what Parse did not take literally: they are told to the client and

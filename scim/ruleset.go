@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // The names of the rule sets.
@@ -101,6 +102,15 @@ func (r RuleSet) With(overrides []byte) (RuleSet, error) {
 	}
 	if err := json.Unmarshal(overrides, &r, json.RejectUnknownMembers(true)); err != nil {
 		return r, fmt.Errorf("rules: %w", err)
+	}
+	var members map[string]jsontext.Value
+	if err := json.Unmarshal(overrides, &members); err != nil {
+		return r, fmt.Errorf("rules: %w", err)
+	}
+	for name, v := range members {
+		if v.Kind() == 'n' {
+			return r, fmt.Errorf("rules: %s is null: leave it out, or give it a value", name)
+		}
 	}
 	if r.Schemas != Atlassian && r.Schemas != Standard {
 		return r, fmt.Errorf("rules: schemas is %q: there are %s and %s", r.Schemas, Atlassian, Standard)

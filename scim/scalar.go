@@ -74,6 +74,9 @@ func (p *parser) string(a *Attr) (Value, error) {
 	if s == "" && !p.typ.Rules.KeepEmptyStrings {
 		return Value{}, nil
 	}
+	if len(s) > MaxText {
+		return Value{}, p.invalid(InvalidValue, "%s is longer than %d bytes", a.Path, MaxText)
+	}
 	if strings.IndexByte(s, 0) >= 0 {
 		return Value{}, p.invalid(InvalidValue, "%s holds U+0000, which no value may", a.Path)
 	}

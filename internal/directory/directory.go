@@ -42,10 +42,12 @@ type Service struct {
 	org   string
 
 	maxScan int
+	scans   chan struct{} // one for each scan under way
 
 	mu          sync.RWMutex
 	directories map[string]cached[*Directory]
 	keys        map[[32]byte]cached[*roster.Key]
+	generation  uint64 // goes up when something in the cache has become wrong
 
 	usedMu sync.Mutex
 	used   map[string]time.Time // key ids since the last flush
@@ -73,6 +75,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		directories: make(map[string]cached[*Directory]),
 		keys:        make(map[[32]byte]cached[*roster.Key]),
 		used:        make(map[string]time.Time),
+		scans:       make(chan struct{}, maxScans),
 	}
 	if s.maxScan = o.MaxScan; s.maxScan == 0 {
 		s.maxScan = DefaultMaxScan
@@ -126,6 +129,7 @@ func (s *Service) Get(ctx context.Context, id string) (*Directory, error) {
 	now := s.now()
 	s.mu.RLock()
 	c, ok := s.directories[id]
+	generation := s.generation
 	s.mu.RUnlock()
 	if ok && now.Before(c.until) {
 		return c.value, nil
@@ -149,7 +153,9 @@ func (s *Service) Get(ctx context.Context, id string) (*Directory, error) {
 		return nil, err
 	}
 	s.mu.Lock()
-	s.directories[id] = cached[*Directory]{d, now.Add(CacheFor)}
+	if s.generation == generation {
+		s.directories[id] = cached[*Directory]{d, now.Add(CacheFor)}
+	}
 	s.mu.Unlock()
 	return d, nil
 }
@@ -257,6 +263,7 @@ func (s *Service) Create(ctx context.Context, name, ruleSet string, rules []byte
 func (s *Service) Delete(ctx context.Context, id string) error {
 	err := s.store.Update(ctx, func(tx store.Tx) error { return tx.DeleteDirectory(id) })
 	s.mu.Lock()
+	s.generation++
 	clear(s.directories)
 	clear(s.keys)
 	s.mu.Unlock()
@@ -312,26 +319,50 @@ func (d *Directory) addKeys(ctx context.Context, t *scim.Type) error {
 		if err != nil || len(page) == 0 {
 			return err
 		}
-		err = d.service.store.Update(ctx, func(tx store.Tx) error {
+		if err := d.addKeysOf(ctx, t, page); errors.Is(err, store.ErrExists) {
+			// Names that differed fold to one now. The server must start all the
+			// same: the first keeps the claim, and the log names the other.
+			for _, rec := range page {
+				if err := d.addKeysOf(ctx, t, []*store.Record{rec}); err != nil {
+					return err
+				}
+			}
+		} else if err != nil {
+			return err
+		}
+		q.After = page[len(page)-1].ID
+	}
+}
+
+// addKeysOf adds the keys of some resources in one transaction. Of one alone it
+// leaves out the claims that another one has.
+func (d *Directory) addKeysOf(ctx context.Context, t *scim.Type, page []*store.Record) error {
+	var taken []store.Term
+	for {
+		err := d.service.store.Update(ctx, func(tx store.Tx) error {
 			for _, rec := range page {
 				r, err := t.Decode(rec.Doc)
 				if err != nil {
 					return err
 				}
 				_, add, err := d.indexes[t].change(scim.Diff(nil, r))
-				if err == nil {
-					err = tx.AddKeys(d.ID, t.Name, rec.ID, add)
-				}
 				if err != nil {
+					return fmt.Errorf("%s %s: %w", t.Name, rec.ID, err)
+				}
+				add.Claims = slices.DeleteFunc(add.Claims, func(c store.Term) bool { return slices.Contains(taken, c) })
+				if err := tx.AddKeys(d.ID, t.Name, rec.ID, add); err != nil {
 					return fmt.Errorf("%s %s: %w", t.Name, rec.ID, err)
 				}
 			}
 			return nil
 		})
-		if err != nil {
+		var held *store.ConflictError
+		if len(page) != 1 || !errors.As(err, &held) {
 			return err
 		}
-		q.After = page[len(page)-1].ID
+		d.service.log.Error("two resources have the same unique value now: give one of them another",
+			"directory", d.ID, "attribute", held.Claim.Attribute, "holder", held.Holder, "other", page[0].ID)
+		taken = append(taken, held.Claim)
 	}
 }
 
@@ -350,7 +381,9 @@ func isID(s string) bool {
 
 // isName reports whether s is a name for people: 1 to 200 characters on one line.
 func isName(s string) bool {
-	return s != "" && utf8.RuneCountInString(s) <= 200 && !strings.ContainsFunc(s, unicode.IsControl)
+	return s != "" && utf8.RuneCountInString(s) <= 200 && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) // marks of direction change how others read
+	})
 }
 
 func clip(s string) string {

@@ -40,6 +40,7 @@ func (s *Service) Authenticate(ctx context.Context, token string) (*roster.Key, 
 	digest := sha256.Sum256([]byte(token))
 	s.mu.RLock()
 	c, ok := s.keys[digest]
+	generation := s.generation
 	s.mu.RUnlock()
 	if !ok || !now.Before(c.until) {
 		var k *roster.Key
@@ -55,7 +56,9 @@ func (s *Service) Authenticate(ctx context.Context, token string) (*roster.Key, 
 		}
 		c = cached[*roster.Key]{k, now.Add(CacheFor)}
 		s.mu.Lock()
-		s.keys[digest] = c
+		if s.generation == generation {
+			s.keys[digest] = c
+		}
 		s.mu.Unlock()
 	}
 	if subtle.ConstantTimeCompare(c.value.Digest[:], digest[:]) != 1 || !c.value.Live(now) {
@@ -98,6 +101,9 @@ type NewKey struct {
 	Expires   time.Time      // zero: never
 	// Given is the key itself, MinGivenKey bytes or more; empty: one is made.
 	Given string
+
+	replaces   *[32]byte // the digest of the key that ends at replacedAt
+	replacedAt time.Time
 }
 
 // CreateKey makes a key and returns it with its secret, which is not kept. by
@@ -127,9 +133,15 @@ func (s *Service) CreateKey(ctx context.Context, by *roster.Key, n NewKey) (*ros
 	if !n.Expires.IsZero() && !n.Expires.After(now) {
 		return nil, "", scim.Errorf(400, scim.InvalidValue, "expiresAt is in the past")
 	}
-	if n.Expires = n.Expires.UTC().Truncate(time.Microsecond); by != nil && !by.Operator() && !by.Expires.IsZero() &&
-		(n.Expires.IsZero() || n.Expires.After(by.Expires)) {
-		return nil, "", scim.Errorf(403, "", "Forbidden; a key cannot make one that lives longer than itself: give expiresAt, %s at the latest", by.Expires.Format(time.RFC3339))
+	n.Expires = n.Expires.UTC().Truncate(time.Microsecond)
+	if by != nil && !by.Operator() {
+		end := by.Expires
+		if end.IsZero() || !by.Revoked.IsZero() && by.Revoked.Before(end) {
+			end = by.Revoked // in the overlap of a rotation
+		}
+		if !end.IsZero() && (n.Expires.IsZero() || n.Expires.After(end)) {
+			return nil, "", scim.Errorf(403, "", "Forbidden; a key cannot make one that lives longer than itself: give expiresAt, %s at the latest", end.Format(time.RFC3339))
+		}
 	}
 	secret := n.Given
 	if secret == "" {
@@ -142,6 +154,11 @@ func (s *Service) CreateKey(ctx context.Context, by *roster.Key, n NewKey) (*ros
 		Prefix: prefixOf(secret), Digest: sha256.Sum256([]byte(secret)), Created: now, Expires: n.Expires,
 	}
 	err := s.store.Update(ctx, func(tx store.Tx) error {
+		if n.replaces != nil {
+			if err := endKey(tx, *n.replaces, now, n.replacedAt); err != nil {
+				return err
+			}
+		}
 		if k.Directory != "" {
 			if _, err := tx.GetDirectory(k.Directory); err != nil {
 				return err
@@ -204,11 +221,12 @@ func (s *Service) RotateKey(ctx context.Context, by *roster.Key, directory, id s
 	if expires.IsZero() {
 		expires = old.Expires
 	}
-	k, secret, err := s.CreateKey(ctx, by, NewKey{Directory: directory, Name: old.Name, Scopes: old.Scopes, Expires: expires})
-	if err != nil {
-		return nil, "", err
-	}
-	return k, secret, s.endKey(ctx, old, s.clock().Add(overlap))
+	k, secret, err := s.CreateKey(ctx, by, NewKey{
+		Directory: directory, Name: old.Name, Scopes: old.Scopes, Expires: expires,
+		replaces: &old.Digest, replacedAt: s.clock().Add(overlap),
+	})
+	s.forget(old)
+	return k, secret, err
 }
 
 // RevokeKey ends a key at once; on other nodes within CacheFor.
@@ -217,10 +235,14 @@ func (s *Service) RevokeKey(ctx context.Context, directory, id string) error {
 	if err != nil {
 		return err
 	}
-	if !k.Live(s.now()) {
-		return nil
+	now := s.clock()
+	err = s.store.Update(ctx, func(tx store.Tx) error { return endKey(tx, k.Digest, now, now) })
+	s.forget(k)
+	var e *scim.Error
+	if errors.As(err, &e) && e.Status == 409 {
+		return nil // it has ended already
 	}
-	return s.endKey(ctx, k, s.clock())
+	return err
 }
 
 func (s *Service) findKey(ctx context.Context, directory, id string) (*roster.Key, error) {
@@ -236,14 +258,27 @@ func (s *Service) findKey(ctx context.Context, directory, id string) (*roster.Ke
 	return nil, scim.Errorf(404, "", "no key %s here: list the keys to see their ids", clip(id))
 }
 
-func (s *Service) endKey(ctx context.Context, k *roster.Key, at time.Time) error {
-	ended := *k
-	if ended.Revoked.IsZero() || at.Before(ended.Revoked) {
-		ended.Revoked = at
+// endKey ends a key at the time at, or earlier where that was settled before. It
+// reads it again, locked; one that is not live now is a 409.
+func endKey(tx store.Tx, digest [32]byte, now, at time.Time) error {
+	k, err := tx.GetKey(digest)
+	if err != nil {
+		return err
 	}
-	err := s.store.Update(ctx, func(tx store.Tx) error { return tx.ReplaceKey(&ended) })
+	if !k.Live(now) {
+		return scim.Errorf(409, "", "key %s has expired or was revoked: create a new one", k.ID)
+	}
+	if k.Revoked.IsZero() || at.Before(k.Revoked) {
+		k.Revoked = at
+	}
+	return tx.ReplaceKey(k)
+}
+
+// forget takes a key from the cache, also out of the hands of those who are
+// about to put it there.
+func (s *Service) forget(k *roster.Key) {
 	s.mu.Lock()
+	s.generation++
 	delete(s.keys, k.Digest)
 	s.mu.Unlock()
-	return err
 }

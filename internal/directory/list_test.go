@@ -122,7 +122,7 @@ func TestList_TooMany(t *testing.T) {
 			create(t, d, fmt.Sprintf(`{"userName":"u%d"}`, i))
 		}
 		typ := d.Model.Type("User")
-		for text, tooMany := range map[string]bool{`title pr`: true, `userName sw "u"`: true, `userName eq "u7"`: false, `userName eq "u7" and title pr`: false} {
+		for text, tooMany := range map[string]bool{`title pr`: true, `userName sw "u"`: true, `userName eq "u7"`: false, `userName eq "u7" and title pr`: false, `id eq "x"`: false} {
 			f, err := typ.ParseFilter(text)
 			if err != nil {
 				t.Fatal(err)

@@ -21,7 +21,12 @@ func (d *Directory) Trash(ctx context.Context, after string, limit int) (list []
 		return nil, scim.Errorf(400, scim.InvalidValue, "after must be an id: the last one you have")
 	}
 	err = d.service.store.View(ctx, func(r store.Reader) (err error) {
-		list, err = r.ListTrash(d.ID, after, clamp(limit))
+		list, err = inPieces(limit, func(last *store.Trashed, n int) ([]*store.Trashed, error) {
+			if last != nil {
+				after = last.ID
+			}
+			return r.ListTrash(d.ID, after, n)
+		}, func(t *store.Trashed) int { return len(t.Doc) })
 		return err
 	})
 	return list, err
@@ -54,7 +59,9 @@ func (d *Directory) Restore(ctx context.Context, c Call, t *scim.Type, id string
 		rec := gone.Record
 		rec.Version++
 		rec.Modified = later(d.service.clock(), gone.Deleted)
-		if err := tx.DropTrash(d.ID, t.Name, id); err != nil {
+		if err := tx.DropTrash(d.ID, t.Name, id); errors.Is(err, store.ErrNotFound) {
+			return nil, absent // another one restores it just now
+		} else if err != nil {
 			return nil, err
 		}
 		if err := tx.Create(&rec, keys); err != nil {
@@ -72,15 +79,17 @@ func (d *Directory) Purge(ctx context.Context, t *scim.Type, id string) (events 
 		return 0, notFound(t, id)
 	}
 	err = d.service.store.Update(ctx, func(tx store.Tx) error {
+		// First the trash: that waits for one who restores it just now, so that
+		// the resource is seen to be there again.
+		dropped := tx.DropTrash(d.ID, t.Name, id)
+		if dropped != nil && !errors.Is(dropped, store.ErrNotFound) {
+			return dropped
+		}
 		switch _, err := tx.Get(d.ID, t.Name, id); {
 		case err == nil:
 			return scim.Errorf(409, "", "Resource [%s]: with id[%s] is not deleted: delete it first", strings.ToUpper(t.Name), id)
 		case !errors.Is(err, store.ErrNotFound):
 			return err
-		}
-		dropped := tx.DropTrash(d.ID, t.Name, id)
-		if dropped != nil && !errors.Is(dropped, store.ErrNotFound) {
-			return dropped
 		}
 		n, err := tx.Purge(d.ID, id)
 		if events = n; err != nil {
@@ -96,7 +105,12 @@ func (d *Directory) Purge(ctx context.Context, t *scim.Type, id string) (events 
 
 // Events returns up to limit events with a Seq greater than after, in order.
 func (d *Directory) Events(ctx context.Context, after int64, limit int) ([]*roster.Event, error) {
-	list, err := d.service.store.Events(ctx, d.ID, after, clamp(limit))
+	list, err := inPieces(limit, func(last *roster.Event, n int) ([]*roster.Event, error) {
+		if last != nil {
+			after = last.Seq
+		}
+		return d.service.store.Events(ctx, d.ID, after, n)
+	}, eventBytes)
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}
@@ -109,14 +123,54 @@ func (d *Directory) History(ctx context.Context, t *scim.Type, id string, after 
 	if !isID(id) {
 		return nil, notFound(t, id)
 	}
+	first := after == 0
 	err = d.service.store.View(ctx, func(r store.Reader) (err error) {
-		list, err = r.History(d.ID, id, after, clamp(limit))
+		list, err = inPieces(limit, func(last *roster.Event, n int) ([]*roster.Event, error) {
+			if last != nil {
+				after = last.Version
+			}
+			return r.History(d.ID, id, after, n)
+		}, eventBytes)
 		return err
 	})
-	if err == nil && len(list) == 0 && after == 0 {
+	if err == nil && len(list) == 0 && first {
 		return nil, notFound(t, id)
 	}
 	return list, err
+}
+
+// inPieces reads up to limit things, a few at a time, and stops early when they
+// have MaxPageBytes: each may be large. fetch returns up to n that come after
+// last, from the first for nil.
+func inPieces[T any](limit int, fetch func(last *T, n int) ([]*T, error), size func(*T) int) (list []*T, err error) {
+	const piece = 50
+	limit = clamp(limit)
+	bytes := 0
+	for len(list) < limit && bytes < MaxPageBytes {
+		var last *T
+		if len(list) > 0 {
+			last = list[len(list)-1]
+		}
+		n := min(piece, limit-len(list))
+		more, err := fetch(last, n)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range more {
+			bytes += size(t)
+		}
+		if list = append(list, more...); len(more) < n {
+			break
+		}
+	}
+	return list, nil
+}
+
+func eventBytes(e *roster.Event) (n int) {
+	for _, c := range e.Changes {
+		n += len(c.Before) + len(c.After)
+	}
+	return n
 }
 
 func clamp(limit int) int {

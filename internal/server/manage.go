@@ -228,13 +228,17 @@ func (s *Server) createKey(r *request) error {
 	var in struct {
 		Name      string         `json:"name"`
 		Scopes    []roster.Scope `json:"scopes"`
-		ExpiresAt time.Time      `json:"expiresAt"`
+		ExpiresAt *time.Time     `json:"expiresAt"`
 	}
 	if err := s.body(r, &in); err != nil {
 		return err
 	}
+	expires, err := expiry(in.ExpiresAt)
+	if err != nil {
+		return err
+	}
 	k, secret, err := s.dirs.CreateKey(r.Context(), r.key, directory.NewKey{
-		Directory: r.PathValue("directory"), Name: in.Name, Scopes: in.Scopes, Expires: in.ExpiresAt,
+		Directory: r.PathValue("directory"), Name: in.Name, Scopes: in.Scopes, Expires: expires,
 	})
 	if err != nil {
 		return err
@@ -244,8 +248,8 @@ func (s *Server) createKey(r *request) error {
 
 func (s *Server) rotateKey(r *request) error {
 	var in struct {
-		Overlap   string    `json:"overlap"`
-		ExpiresAt time.Time `json:"expiresAt"`
+		Overlap   string     `json:"overlap"`
+		ExpiresAt *time.Time `json:"expiresAt"`
 	}
 	if r.ContentLength != 0 {
 		if err := s.body(r, &in); err != nil {
@@ -259,11 +263,26 @@ func (s *Server) rotateKey(r *request) error {
 			return scim.Errorf(400, scim.InvalidValue, `overlap must be a duration such as "24h"`)
 		}
 	}
-	k, secret, err := s.dirs.RotateKey(r.Context(), r.key, r.PathValue("directory"), r.PathValue("key"), overlap, in.ExpiresAt)
+	expires, err := expiry(in.ExpiresAt)
+	if err != nil {
+		return err
+	}
+	k, secret, err := s.dirs.RotateKey(r.Context(), r.key, r.PathValue("directory"), r.PathValue("key"), overlap, expires)
 	if err != nil {
 		return err
 	}
 	return r.reply(http.StatusCreated, newKey{k, secret})
+}
+
+// expiry returns the zero time for none.
+func expiry(at *time.Time) (time.Time, error) {
+	if at == nil {
+		return time.Time{}, nil
+	}
+	if at.Year() < 1970 {
+		return time.Time{}, scim.Errorf(400, scim.InvalidValue, "expiresAt is in the past")
+	}
+	return *at, nil
 }
 
 func (s *Server) revokeKey(r *request) error {

@@ -111,6 +111,7 @@ type Reader interface {
 	ListDirectories() ([]*roster.Directory, error)
 
 	// GetKey returns the key with that digest, live or not, or ErrNotFound.
+	// Inside Update it also locks the key until the transaction ends.
 	GetKey(digest [32]byte) (*roster.Key, error)
 	// ListKeys returns the keys of a directory, or of the operators for "", in
 	// the order of their creation, revoked ones too.

@@ -167,6 +167,14 @@ func (t *tx) CreateKey(k *roster.Key) error {
 	return wrap(err, "create key")
 }
 
+// lockKey waits, on PostgreSQL, for a transaction that changes the key.
+var lockKey = differ(getKey.sqlite, getKey.postgres+` FOR UPDATE`)
+
+func (t *tx) GetKey(digest [32]byte) (k *roster.Key, err error) {
+	err = one(t.conn, lockKey, func(row row) { k = scanKey(row) }, digest[:])
+	return k, wrap(err, "get key")
+}
+
 func (t *tx) ReplaceKey(k *roster.Key) error {
 	n, err := t.exec(updateKey, k.Directory, k.Name, k.Prefix, scopes(k),
 		micros(k.Created), micros(k.Expires), micros(k.Revoked), micros(k.LastUsed), k.ID)

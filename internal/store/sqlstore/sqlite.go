@@ -121,7 +121,7 @@ func (e *sqliteEngine) counters() *stats { return &e.stats }
 
 func (e *sqliteEngine) ping(ctx context.Context) error {
 	return e.view(ctx, func(c conn) error {
-		_, err := c.(*sqliteConn).first("SELECT count(*) FROM sqlite_master")
+		_, err := c.(*sqliteConn).first("SELECT value FROM settings LIMIT 1")
 		return err
 	})
 }
