@@ -81,7 +81,12 @@ func runDirectoryCreate(ctx context.Context, g *globals, o *directoryCreateOptio
 		_, err := fmt.Fprintln(g.stdout, d.ID)
 		return err
 	}
-	return printDirectories(g, o.output, d, []*roster.Directory{d})
+	if err := printDirectories(g, o.output, d, []*roster.Directory{d}); err != nil {
+		return err
+	}
+	fmt.Fprintf(g.stderr, "SCIM base URL: %s/scim/directory/%s\n  try: roster key create NAME --directory %s --scopes users:write\n",
+		strings.TrimSuffix(c.BaseURL, "/"), d.ID, d.ID)
+	return nil
 }
 
 type directoryOptions struct {

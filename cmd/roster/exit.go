@@ -32,7 +32,7 @@ var exitMeanings = []struct {
 }{
 	{exitOK, "done, or nothing had to be done"},
 	{exitError, "it failed in a way that no other code names"},
-	{exitAuth, "the key is missing, wrong, expired, or may not do this (401, 403)"},
+	{exitAuth, "the service refused the key: wrong, expired, or it may not do this (401, 403)"},
 	{exitNotFound, "no such user, directory or key (404)"},
 	{exitConflict, "a conflict: the value is taken (409), or the record changed in between (412)"},
 	{exitUnavailable, "no answer, or the service is overloaded, after the retries (429, 502, 503, 504)"},

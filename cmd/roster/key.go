@@ -71,7 +71,7 @@ func newKeyCreateCmd(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a key; it is shown this once",
-		Example: `  roster key create okta --scopes users:write,groups:write --expires 365d
+		Example: `  roster key create okta --directory ID --scopes users:write,groups:write --expires 365d
   ROSTER_KEY=$(roster key create ci --scopes users:read -q)`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -130,6 +130,9 @@ func printNewKey(g *globals, o *keyOptions, k *client.NewKey) error {
 		t := newTable(g.stdout)
 		t.row("id", k.ID)
 		t.row("name", k.Name)
+		if k.Directory != "" {
+			t.row("directory", k.Directory)
+		}
 		t.row("scopes", scopeList(&k.Key))
 		t.row("expires", orNever(k.Expires))
 		t.row("key", k.Secret)
@@ -203,7 +206,7 @@ func newKeyRotateCmd(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "rotate ID",
 		Short:   "Replace a key; the old one stays good for the overlap",
-		Example: "  roster key rotate k_123 --overlap 24h -q",
+		Example: "  roster key rotate ID --overlap 24h -q",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]

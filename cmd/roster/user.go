@@ -301,7 +301,11 @@ func runUserHistory(ctx context.Context, g *globals, o *userOptions) error {
 			return err
 		}
 		for _, ch := range e.Changes {
-			fmt.Fprintln(g.stdout, "  "+printable(eventChange(ch)))
+			line := eventChange(ch)
+			if e.Purged {
+				line = ch.Attribute
+			}
+			fmt.Fprintln(g.stdout, "  "+printable(line))
 		}
 	}
 	return nil

@@ -21,8 +21,8 @@ attributes something changed. Backups that were made before still have it all.
 
 A user that is not deleted is refused: delete it first. It asks first; where
 nobody can answer, it needs --yes.`,
-		Example: `  roster user delete 8f14e45f
-  roster user purge 8f14e45f`,
+		Example: `  roster user delete ID
+  roster user purge ID`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]

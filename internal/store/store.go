@@ -156,8 +156,8 @@ type Tx interface {
 	// learn. The values of its changes must be valid JSON.
 	Append(e *roster.Event) error
 	// Purge erases what is kept of one resource beside it: the values (before
-	// and after) of all its events, which are marked as purged and whose number
-	// it returns, and the answers that were kept about it.
+	// and after) of all its events that are not purged yet, which it marks as purged and
+	// whose number it returns, and the answers that were kept about it.
 	Purge(directory, resource string) (int64, error)
 
 	// CreateDirectory adds d; ErrExists when the id is taken (also by a deleted

@@ -20,7 +20,7 @@ var (
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nextval('event_seq'))`)
 	listEvents = same(`SELECT ` + eventColumns + ` FROM events
 		WHERE directory = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4`)
-	resourceEvents = same(`SELECT seq, changes FROM events WHERE directory = $1 AND resource = $2`)
+	resourceEvents = same(`SELECT seq, changes FROM events WHERE directory = $1 AND resource = $2 AND purged = 0`)
 	purgeEvent     = same(`UPDATE events SET changes = $1, purged = 1 WHERE directory = $2 AND seq = $3`)
 )
 
