@@ -102,8 +102,8 @@ type NewKey struct {
 	// Given is the key itself, MinGivenKey bytes or more; empty: one is made.
 	Given string
 
-	replaces   *[32]byte // the digest of the key that ends at replacedAt
-	replacedAt time.Time
+	replaces *[32]byte // the digest of the key that ends after overlap
+	overlap  time.Duration
 }
 
 // CreateKey makes a key and returns it with its secret, which is not kept. by
@@ -155,7 +155,7 @@ func (s *Service) CreateKey(ctx context.Context, by *roster.Key, n NewKey) (*ros
 	}
 	err := s.store.Update(ctx, func(tx store.Tx) error {
 		if n.replaces != nil {
-			if err := endKey(tx, *n.replaces, now, n.replacedAt); err != nil {
+			if err := s.endKey(tx, *n.replaces, n.overlap); err != nil {
 				return err
 			}
 		}
@@ -223,7 +223,7 @@ func (s *Service) RotateKey(ctx context.Context, by *roster.Key, directory, id s
 	}
 	k, secret, err := s.CreateKey(ctx, by, NewKey{
 		Directory: directory, Name: old.Name, Scopes: old.Scopes, Expires: expires,
-		replaces: &old.Digest, replacedAt: s.clock().Add(overlap),
+		replaces: &old.Digest, overlap: overlap,
 	})
 	s.forget(old)
 	return k, secret, err
@@ -235,8 +235,7 @@ func (s *Service) RevokeKey(ctx context.Context, directory, id string) error {
 	if err != nil {
 		return err
 	}
-	now := s.clock()
-	err = s.store.Update(ctx, func(tx store.Tx) error { return endKey(tx, k.Digest, now, now) })
+	err = s.store.Update(ctx, func(tx store.Tx) error { return s.endKey(tx, k.Digest, 0) })
 	s.forget(k)
 	var e *scim.Error
 	if errors.As(err, &e) && e.Status == 409 {
@@ -258,17 +257,19 @@ func (s *Service) findKey(ctx context.Context, directory, id string) (*roster.Ke
 	return nil, scim.Errorf(404, "", "no key %s here: list the keys to see their ids", clip(id))
 }
 
-// endKey ends a key at the time at, or earlier where that was settled before. It
-// reads it again, locked; one that is not live now is a 409.
-func endKey(tx store.Tx, digest [32]byte, now, at time.Time) error {
+// endKey ends a key after overlap, or earlier where that was settled before. It
+// reads it again, locked, and only then the clock; one that is not live any more
+// is a 409.
+func (s *Service) endKey(tx store.Tx, digest [32]byte, overlap time.Duration) error {
 	k, err := tx.GetKey(digest)
 	if err != nil {
 		return err
 	}
+	now := s.clock()
 	if !k.Live(now) {
 		return scim.Errorf(409, "", "key %s has expired or was revoked: create a new one", k.ID)
 	}
-	if k.Revoked.IsZero() || at.Before(k.Revoked) {
+	if at := now.Add(overlap); k.Revoked.IsZero() || at.Before(k.Revoked) {
 		k.Revoked = at
 	}
 	return tx.ReplaceKey(k)
