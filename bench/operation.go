@@ -23,7 +23,7 @@ type operation struct {
 	sqlite, postgres budget
 }
 
-// A budget is what design.md section 10 allows. Zero: it says nothing.
+// A budget is what the project allows itself (docs/bench.md). Zero: nothing is said.
 type budget struct {
 	cpu   time.Duration // of the server, for one operation
 	ratio float64       // of operations a second to those of the bare server

@@ -8,7 +8,7 @@ import (
 	"github.com/roster-scim/roster/scim"
 )
 
-// What a server takes is 1 MiB at the most (design.md section 9): these bodies
+// What a server takes is 1 MiB at the most: these bodies
 // are of that size.
 
 func manyUnknown(n int) string {

@@ -170,8 +170,8 @@ func checkReplace(tb fataler, current, body *scim.Resource) {
 	if changed := len(scim.Diff(current, next)) > 0; changed != (text(next) != before) {
 		tb.Fatalf("Diff and the documents disagree: %s -> %s", before, text(next))
 	}
-	// Two views that contradict each other and the stored value take turns
-	// (atlassian.md E17): nothing to hold them to.
+	// Two views that contradict each other and the stored value take turns:
+	// nothing to hold them to.
 	if len(ignored) == 0 && viewsAgree(body) {
 		again, _, err := scim.Replace(next, body)
 		if err != nil || text(again) != text(next) {

@@ -79,7 +79,7 @@ func (t *Type) renderAll(dst, doc []byte, m *Meta) []byte {
 	return append(dst, '}')
 }
 
-// showsNoLinks: Atlassian shows "groups": [] (atlassian.md A5).
+// showsNoLinks: Atlassian was seen to show "groups": [].
 func (t *Type) showsNoLinks() bool {
 	return t.Rules.ObservedShape && t.linked != nil && t.Schema == UserURN
 }

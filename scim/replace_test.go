@@ -15,7 +15,7 @@ import (
 )
 
 // A parameter is one of those that Atlassian's page of Update User has for the
-// body (update-user.md): what sets it, what sets it to something else, and a
+// body: what sets it, what sets it to something else, and a
 // value of the wrong type.
 type parameter struct{ name, first, second, wrong string }
 
@@ -141,7 +141,7 @@ func TestReplace_OmittedExternalIDIsKeptInAtlassianAlone(t *testing.T) {
 	}
 }
 
-// A leaver must not come back with a change of title (atlassian.md E8).
+// A leaver must not come back with a change of title.
 func TestReplace_OmittedActiveIsTrueInAtlassianAndKeptElsewhere(t *testing.T) {
 	t.Parallel()
 	for _, rules := range scim.RuleSetNames {
@@ -229,7 +229,7 @@ func keySet(tb testing.TB, data []byte) []string {
 	return slices.Compact(out)
 }
 
-// The example output of Update User (update-user.md), key by key.
+// The example output of Update User, key by key.
 func TestRender_FullAtlassianAnswerHasTheKeysOfTheExampleOutput(t *testing.T) {
 	t.Parallel()
 	const ent, ext = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", "urn:scim:schemas:extension:atlassian-external:1.0"

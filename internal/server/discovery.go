@@ -37,7 +37,7 @@ type (
 		Schemas []string  `json:"schemas"`
 		Patch   supported `json:"patch"`
 		// The two limits are there although bulk is not: a client was seen to
-		// give up on the whole document without them (atlassian.md A11).
+		// give up on the whole document without them.
 		Bulk struct {
 			supported
 			MaxOperations  int `json:"maxOperations"`

@@ -10,8 +10,8 @@ import (
 	"github.com/roster-scim/roster/scim"
 )
 
-// The rows of the table of decisions on Atlassian's service (atlassian.md
-// section E) that are about users, a test for each, named by the row.
+// What was decided where the facts on Atlassian's service leave room, a test for
+// each decision that is about users, named by its number.
 
 func TestE01_BothProjections(t *testing.T) {
 	onRuleSets(t, func(t *testing.T, d *dir) {

@@ -11,7 +11,7 @@ import (
 	"github.com/roster-scim/roster/scim"
 )
 
-// A parameter is one parameter of the page of Update User (update-user.md) that
+// A parameter is one parameter of the page of Update User that
 // goes into the body.
 type parameter struct {
 	page string // as the page calls it

@@ -18,8 +18,7 @@ import (
 )
 
 // A vector is one case of testdata/vectors.json; the format is in that file. The
-// rules are those of the runner it came with (vectors.py), so that both judge
-// alike: a missing scimType is no failure.
+// rules are lenient in one thing: a missing scimType is no failure.
 type vector struct {
 	ID       string
 	Title    string
