@@ -2,8 +2,8 @@
 # Runs every fuzz target of the module for the given time, one after the other.
 #
 # When the time ends while an input is being tried, the Go tool at times says
-# "context deadline exceeded" and fails without a failing input
-# (golang.org/issue/75804): then, and only then, the target is run again.
+# "context deadline exceeded" and fails without a failing input: then, and only
+# then, the target is run again.
 set -eu
 time=${1:-10s}
 found=0
