@@ -161,3 +161,26 @@ func TestList_PageIsBoundedInBytes(t *testing.T) {
 		}
 	})
 }
+
+// A key in the overlap of its rotation makes no key that outlives it.
+func TestCreateKey_InTheOverlap(t *testing.T) {
+	onEach(t, func(t *testing.T, s store.Store) {
+		svc := open(t, s, nil)
+		d := newDirectory(t, svc, scim.Standard)
+		admin := directory.NewKey{Directory: d.ID, Name: "k", Scopes: []roster.Scope{roster.ScopeAdmin}}
+		k, secret, err := svc.CreateKey(t.Context(), nil, admin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := svc.RotateKey(t.Context(), nil, d.ID, k.ID, time.Hour, k.Expires); err != nil {
+			t.Fatal(err)
+		}
+		by, err := svc.Authenticate(t.Context(), secret)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := svc.CreateKey(t.Context(), by, admin); statusOf(err) != 403 {
+			t.Errorf("a key without end: %v, want 403", err)
+		}
+	})
+}
