@@ -61,10 +61,30 @@ type RuleSet struct {
 	// FailureBody answers 401 and 403 with {"error", "traceId"} in the place of
 	// a SCIM error.
 	FailureBody bool `json:"failureBody"`
+	// RefuseGroupRename makes another displayName of a group a 400 mutability.
+	RefuseGroupRename bool `json:"refuseGroupRename"`
+	// KeepOmittedMembers keeps the members of a group when a PUT leaves them
+	// out; [] and null empty it all the same.
+	KeepOmittedMembers bool `json:"keepOmittedMembers"`
+	// NestedGroups lets a group be a member of a group.
+	NestedGroups bool `json:"nestedGroups"`
+	// MissingMember says what becomes of a member that the directory does not
+	// have: one of the Missing constants.
+	MissingMember string `json:"missingMember"`
+	// AnswerMembers bounds the answer to a PATCH of a group: with more members
+	// than that it is a 204, otherwise a 200 with the group. 0: always a 200.
+	AnswerMembers int `json:"answerMembers"`
 	// MaxPage is the largest page of a list, and the default one where it is
 	// less than 100. At least 1, at most 10,000.
 	MaxPage int `json:"maxPage"`
 }
+
+// What becomes of a member that the directory does not have.
+const (
+	MissingRefused  = "refuse"   // 400 invalidValue
+	MissingNotFound = "notFound" // 404 of a PATCH, 400 invalidValue of anything else
+	MissingIgnored  = "ignore"   // passed over, and reported
+)
 
 // Rules returns the rule set of that name.
 func Rules(name string) (RuleSet, error) {
@@ -75,16 +95,19 @@ func Rules(name string) (RuleSet, error) {
 			RequireEmails: true, RequirePrimaryEmail: true, UniqueEmails: true, UniqueGroupNames: true,
 			Tolerant: true, KeepOmittedExternalID: true,
 			ObservedShape: true, FailureBody: true, MaxPage: 100,
+			RefuseGroupRename: true, KeepOmittedMembers: true, MissingMember: MissingNotFound,
 		}, nil
 	case Standard:
 		return RuleSet{
 			Name: Standard, Schemas: Standard,
 			Tolerant: true, KeepOmittedActive: true, MetaVersion: true, MaxPage: 1000,
+			NestedGroups: true, MissingMember: MissingRefused, AnswerMembers: 1000,
 		}, nil
 	case Strict:
 		return RuleSet{
 			Name: Strict, Schemas: Standard, RefuseUnknown: true,
 			KeepOmittedActive: true, KeepEmptyStrings: true, MetaVersion: true, MaxPage: 1000,
+			NestedGroups: true, MissingMember: MissingRefused, AnswerMembers: 1000,
 		}, nil
 	}
 	return RuleSet{}, fmt.Errorf("no rule set %q: there are %s", name, strings.Join(RuleSetNames, ", "))
@@ -114,6 +137,12 @@ func (r RuleSet) With(overrides []byte) (RuleSet, error) {
 	}
 	if r.Schemas != Atlassian && r.Schemas != Standard {
 		return r, fmt.Errorf("rules: schemas is %q: there are %s and %s", r.Schemas, Atlassian, Standard)
+	}
+	if r.MissingMember != MissingRefused && r.MissingMember != MissingNotFound && r.MissingMember != MissingIgnored {
+		return r, fmt.Errorf("rules: missingMember is %q: there are %s, %s and %s", r.MissingMember, MissingRefused, MissingNotFound, MissingIgnored)
+	}
+	if r.AnswerMembers < 0 {
+		return r, fmt.Errorf("rules: answerMembers is %d: 0 or more", r.AnswerMembers)
 	}
 	if r.MaxPage < 1 || r.MaxPage > 10000 {
 		return r, fmt.Errorf("rules: maxPage is %d: from 1 to 10000", r.MaxPage)
