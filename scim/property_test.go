@@ -230,7 +230,7 @@ func checkProjection(tb fataler, r *scim.Resource, attributes, excluded []string
 	}
 	meta := tableMeta
 	if typ.Name == "User" {
-		meta.Links = []byte(`[{"value":"g1","display":"team"},{"value":"g2","type":"direct"}]`)
+		meta.Links = []scim.Link{{ID: "g1", Display: "team"}, {ID: "g2", Type: "direct"}}
 	}
 	all, err := typ.Render(nil, doc, &meta, everything(tb, typ))
 	if err != nil {

@@ -2,6 +2,7 @@ package scim
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -13,9 +14,42 @@ type Meta struct {
 	Created  time.Time // sent in UTC with microseconds
 	Modified time.Time
 	Location string // the URL of the resource
-	// Links is the JSON array of the attribute that is kept as memberships: the
-	// groups of a user, the members of a group. Empty: there are none.
-	Links []byte
+	Base     string // what the URLs of others begin with: that of the directory
+	// Links are the values of the attribute that is kept as memberships, the
+	// groups of a user or the members of a group, when the answer shows it.
+	Links []Link
+}
+
+// A Link is one group of a user, or one member of a group.
+type Link struct {
+	ID      string
+	Type    string // of a group "direct" or "indirect", of a member its resource type
+	Display string // empty: none
+}
+
+// ETag returns the weak entity tag of what is shown (RFC 7644 section 3.14): the
+// version, and after a "-" what tells the links apart, for these change without
+// it: a user's groups when it joins one, a member's name when it is renamed.
+func (m *Meta) ETag() string {
+	return string(append(m.appendTag(append(make([]byte, 0, 40), `W/"`...)), '"'))
+}
+
+// appendTag appends what stands between the quotes of the entity tag.
+func (m *Meta) appendTag(dst []byte) []byte {
+	dst = strconv.AppendInt(dst, m.Version, 10)
+	if len(m.Links) == 0 {
+		return dst
+	}
+	sum := uint64(14695981039346656037) // FNV-1a
+	for _, l := range m.Links {
+		for _, s := range [...]string{l.ID, l.Type, l.Display} {
+			for i := range len(s) {
+				sum = (sum ^ uint64(s[i])) * 1099511628211
+			}
+			sum *= 1099511628211 // as a zero byte, which parts one text from the next
+		}
+	}
+	return strconv.AppendUint(append(dst, '-'), sum, 36)
 }
 
 // Render appends the answer that shows a stored document (RFC 7643 section 3)
@@ -31,17 +65,13 @@ func (t *Type) Render(dst, doc []byte, m *Meta, p *Projection) ([]byte, error) {
 	if err != nil {
 		return dst, err
 	}
-	links, err := t.links(m, p)
-	if err != nil {
-		return dst, err
-	}
 	dst = append(dst, '{')
 	dst = t.appendSchemas(dst, doc)
 	dst = append(dst, `,"id":`...)
 	dst = appendString(dst, m.ID)
 	mark := len(dst)
 	dst = append(dst, ',')
-	dst = appendMembers(dst, append(r.members, links...), p)
+	dst = appendMembers(dst, t.linkedMembers(r.members, m, p), p)
 	if len(dst) == mark+1 {
 		dst = dst[:mark]
 	}
@@ -69,11 +99,7 @@ func (t *Type) renderAll(dst, doc []byte, m *Meta) []byte {
 		dst = append(dst, ',', '"')
 		dst = append(dst, t.linked.Name...)
 		dst = append(dst, '"', ':')
-		if len(m.Links) > 0 {
-			dst = append(dst, m.Links...)
-		} else {
-			dst = append(dst, "[]"...)
-		}
+		dst = t.linkValue(m).AppendJSON(dst)
 	}
 	dst = t.appendMeta(append(dst, ','), m, nil)
 	return append(dst, '}')
@@ -84,19 +110,53 @@ func (t *Type) showsNoLinks() bool {
 	return t.Rules.ObservedShape && t.linked != nil && t.Schema == UserURN
 }
 
-func (t *Type) links(m *Meta, p *Projection) ([]Member, error) {
+// linkedMembers returns members with the links that p shows.
+func (t *Type) linkedMembers(members []Member, m *Meta, p *Projection) []Member {
 	if t.linked == nil || !p.show[t.linked.ord] || len(m.Links) == 0 && !t.showsNoLinks() {
-		return nil, nil
+		return members
 	}
+	return append(members, Member{t.linked, t.linkValue(m)})
+}
+
+// linkValue returns the links as the value of the linked attribute.
+func (t *Type) linkValue(m *Meta) Value {
 	if len(m.Links) == 0 {
-		return []Member{{t.linked, listValue(nil)}}, nil
+		return Value{kind: List}
 	}
-	r := parsers.Get().(*parser)
-	defer r.release()
-	r.reset(t, m.Links)
-	r.stored = true
-	v, err := r.value(t.linked)
-	return []Member{{t.linked, v}}, err
+	items := make([]Value, len(m.Links))
+	room := make([]Member, 0, len(items)*len(t.linked.subs))
+	for i, l := range m.Links {
+		from := len(room)
+		for _, a := range t.linked.subs {
+			text := ""
+			switch a.Name {
+			case "value":
+				text = l.ID
+			case "display":
+				text = l.Display
+			case "type":
+				text = l.Type
+			case "$ref":
+				text = m.Base + "/Groups/" + l.ID
+				if l.Type == "User" {
+					text = m.Base + "/Users/" + l.ID
+				}
+			}
+			if text != "" {
+				room = append(room, Member{a, StringValue(text)})
+			}
+		}
+		items[i] = objectValue(room[from:len(room):len(room)])
+	}
+	return listValue(items)
+}
+
+// WithLinks returns r with its links as a value, for Match; it must not be
+// stored.
+func (r *Resource) WithLinks(m *Meta) *Resource {
+	next := &Resource{typ: r.typ, members: slices.Clone(r.members)}
+	next.set(r.typ.linked, r.typ.linkValue(m))
+	return next
 }
 
 // appendSchemas appends the schemas that the document has attributes of. The
@@ -151,9 +211,7 @@ func (t *Type) appendMeta(dst []byte, m *Meta, p *Projection) []byte {
 		dst = appendString(dst, m.Location)
 	}
 	if t.Rules.MetaVersion && field("version") {
-		dst = append(dst, `"W/\"`...)
-		dst = strconv.AppendInt(dst, m.Version, 10)
-		dst = append(dst, `\""`...)
+		dst = append(m.appendTag(append(dst, `"W/\"`...)), `\""`...)
 	}
 	return append(dst, '}')
 }

@@ -252,7 +252,7 @@ func TestRender_FullAtlassianAnswerHasTheKeysOfTheExampleOutput(t *testing.T) {
 	typ := typeOf(t, scim.Atlassian, "User")
 	r := created(t, typ, strings.Replace(body("", ""), "{", `{"externalId":"e",`, 1)).Set(ext+":atlassianAccountId", scim.StringValue("602bdf"))
 	meta := tableMeta
-	meta.Links = []byte(`[{"type":"direct","value":"g1","display":"team","$ref":"https://x.example/Groups/g1"}]`)
+	meta.Links = []scim.Link{{ID: "g1", Type: "direct", Display: "team"}}
 	answer, err := typ.Render(nil, r.Append(nil), &meta, nil)
 	if err != nil {
 		t.Fatal(err)

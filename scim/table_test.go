@@ -131,6 +131,7 @@ var tableMeta = scim.Meta{
 	Created:  time.Date(2021, 2, 16, 15, 5, 13, 490730000, time.UTC),
 	Modified: time.Date(2021, 2, 16, 17, 5, 41, 185473999, time.FixedZone("", 3600)),
 	Location: "https://scim.example/scim/directory/d/Users/2819c223-7f76-453a-919d-413861904646",
+	Base:     "https://x",
 }
 
 func (m *machine) run(t *testing.T, c *tableCase) string {
@@ -157,7 +158,10 @@ func (m *machine) run(t *testing.T, c *tableCase) string {
 		case name == "excluded":
 			excluded = append(excluded, value)
 		case name == "links":
-			meta.Links = []byte(value)
+			for l := range strings.SplitSeq(value, ",") {
+				f := append(strings.Split(l, "/"), "", "")
+				meta.Links = append(meta.Links, scim.Link{ID: f[0], Type: f[1], Display: f[2]})
+			}
 		default:
 			rest = append(rest, w)
 		}

@@ -272,19 +272,6 @@ func TestProjection_Shows(t *testing.T) {
 	}
 }
 
-func TestRender_BadLinksAreAnError(t *testing.T) {
-	t.Parallel()
-	typ := typeOf(t, scim.Atlassian, "User")
-	meta := tableMeta
-	meta.Links = []byte(`[{"value":`)
-	if _, err := typ.Render(nil, []byte(`{"userName":"ada"}`), &meta, mustProject(t, typ, "groups")); err == nil {
-		t.Error("no error")
-	}
-	if _, err := typ.Render(nil, []byte(`{"userName":"ada"}`), &meta, mustProject(t, typ, "title")); err != nil {
-		t.Errorf("links that are not shown are read: %v", err)
-	}
-}
-
 func TestAppendList(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

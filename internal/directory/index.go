@@ -9,7 +9,7 @@ import (
 
 // indexVersion changes when other attributes are indexed, or in another way:
 // then every store is indexed again at its next start.
-const indexVersion = "1"
+const indexVersion = "2"
 
 // MaxKey is the longest value, in bytes and folded, of an attribute that is
 // unique or searched by.

@@ -38,6 +38,25 @@ type Record struct {
 	// Doc is the canonical JSON object of the attributes that have a value. It
 	// has no id, no meta and nothing that is computed when it is read.
 	Doc []byte
+	// Label is what the resource is called where others show it. It is written
+	// with the rest, and read as part of a Member or a Membership alone.
+	Label string
+	// Members is how many members a group has.
+	Members int64
+}
+
+// A Member is a member of a group.
+type Member struct {
+	ID    string
+	Type  string // the name of its resource type
+	Label string // of its Record
+}
+
+// A Membership says of which group a resource is a direct member.
+type Membership struct {
+	Member string // the id of the resource
+	Group  string // the id of the group
+	Label  string // of the group's Record
 }
 
 // A Term is one value of one attribute, folded where the attribute ignores
@@ -72,6 +91,7 @@ func (e *ConflictError) Is(target error) bool { return target == ErrExists }
 type Query struct {
 	Directory, Type string
 	Term            *Term  // only those that have this term; nil: all
+	Member          string // only groups with this direct member, without Term; empty: all
 	After           string // only those whose id is greater; empty: from the first
 	Offset          int    // how many to pass over, >= 0
 	Limit           int    // how many at the most, >= 1
@@ -102,8 +122,16 @@ type Reader interface {
 	// error, which List then returns. fn must not use the Reader.
 	List(q Query, fn func(*Record) error) error
 	// Count returns how many resources q selects, whatever its After, Offset
-	// and Limit. Without a Term it reads a counter.
+	// and Limit. Of all of a type it reads a counter.
 	Count(q Query) (int64, error)
+
+	// Members calls fn for up to limit members of a group whose id is greater
+	// than after, in the order of their ids, until fn returns an error, which
+	// Members then returns. fn must not use the Reader.
+	Members(directory, group, after string, limit int, fn func(Member) error) error
+	// Memberships returns the groups that the resources with these ids are direct
+	// members of, in the order of the members' ids and then the groups'.
+	Memberships(directory string, ids []string) ([]Membership, error)
 
 	// GetDirectory returns a directory, or ErrNotFound.
 	GetDirectory(id string) (*roster.Directory, error)
@@ -132,29 +160,39 @@ type Reader interface {
 }
 
 // A Tx changes. What its methods are given belongs to the store from then on.
+// The store gives each event its Seq, which the caller does not learn; the
+// values of its changes must be valid JSON.
 type Tx interface {
 	Reader
 
-	// Create adds r with its keys. It returns ErrExists when the id is taken,
+	// Create adds r with its keys and the event of it. It returns ErrExists when the id is taken,
 	// a *ConflictError when a claim is, and ErrNotFound when there is no such
 	// directory; then the function must return an error, which undoes all of
 	// it.
-	Create(r *Record, keys Keys) error
-	// Replace stores r in the place of the version r.Version-1, takes the keys
-	// in drop and then adds those in add. ErrStale says that this is not the
+	Create(r *Record, keys Keys, e *roster.Event) error
+	// Replace stores r in the place of the version r.Version-1 with the event of
+	// it, takes the keys in drop and then adds those in add. ErrStale says that this is not the
 	// stored version (or that there is none); a *ConflictError is as in Create.
-	Replace(r *Record, drop, add Keys) error
-	// AddKeys gives a resource keys that it lacks, after ClearKeys; a
-	// *ConflictError is as in Create.
-	AddKeys(directory, typ, id string, keys Keys) error
-	// Delete moves the version t.Version-1 of a resource to the trash as t and
-	// takes the keys in drop, which are all it has. ErrStale is as in Replace.
-	Delete(t *Trashed, drop Keys) error
+	Replace(r *Record, drop, add Keys, e *roster.Event) error
+	// AddKeys gives a resource its label, and keys that it lacks, after
+	// ClearKeys; a *ConflictError is as in Create.
+	AddKeys(directory, typ, id, label string, keys Keys) error
+	// Delete moves the version t.Version-1 of a resource to the trash as t with
+	// the event of it, and takes the keys in drop, which are all it has; of its
+	// members and memberships it must have none left. ErrStale is as in Replace.
+	Delete(t *Trashed, drop Keys, e *roster.Event) error
 	// DropTrash removes a deleted resource for good, or returns ErrNotFound.
 	DropTrash(directory, typ, id string) error
-	// Append writes an event; the store gives it its Seq, which e does not
-	// learn. The values of its changes must be valid JSON.
-	Append(e *roster.Event) error
+	// Find returns which of the resources with these ids there are, of the types
+	// User and Group, in the order of their ids, and keeps them from being
+	// deleted until the transaction ends.
+	Find(directory string, ids []string) ([]Member, error)
+	// AddMembers makes resources that Find has found members of a group that Get
+	// has locked, and returns the ids of those that were not.
+	AddMembers(directory, group string, members []Member) (added []string, err error)
+	// RemoveMembers removes members from a group that Get has locked, and returns
+	// the ids of those that were members.
+	RemoveMembers(directory, group string, ids []string) (removed []string, err error)
 	// Purge erases what is kept of one resource beside it: the values (before
 	// and after) of all its events that are not purged yet, which it marks as purged and
 	// whose number it returns, and the answers that were kept about it.

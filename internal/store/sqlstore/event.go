@@ -24,7 +24,7 @@ var (
 	purgeEvent     = same(`UPDATE events SET changes = $1, purged = 1 WHERE directory = $2 AND seq = $3`)
 )
 
-func (t *tx) Append(e *roster.Event) error {
+func (t *tx) append(e *roster.Event) error {
 	changes := appendChanges(make([]byte, 0, 1024), e.Changes, true)
 	err := t.addEvent(e.Directory, e.ID, e.ResourceType, e.Resource, e.Version, string(e.Operation),
 		e.Key, e.Request, micros(e.At), truth(e.Purged), changes)

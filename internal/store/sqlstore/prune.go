@@ -25,6 +25,7 @@ var (
 		eraseTerms,
 		eraseClaims,
 		erase("counters", "directory, type, shard", `directory = $1`),
+		erase("members", "directory, grp, member", `directory = $1`),
 		erase("trash", "rowid", `directory = $1`),
 		erase("answers", "rowid", `directory = $1`),
 		erase("keys", "rowid", `directory = $1`),

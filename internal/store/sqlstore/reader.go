@@ -16,18 +16,23 @@ type reader struct {
 var _ store.Reader = (*reader)(nil)
 
 var (
-	getResource = same(`SELECT version, created, modified, doc FROM resources
+	getResource = same(`SELECT version, created, modified, doc, members FROM resources
 		WHERE directory = $1 AND type = $2 AND id = $3`)
-	listResources = same(`SELECT id, version, created, modified, doc FROM resources
+	listResources = same(`SELECT id, version, created, modified, doc, members FROM resources
 		WHERE directory = $1 AND type = $2 AND id > $3 ORDER BY id LIMIT $4 OFFSET $5`)
 	// CROSS JOIN keeps SQLite from reading resources first.
-	listTerm = same(`SELECT t.id, r.version, r.created, r.modified, r.doc FROM terms t CROSS JOIN resources r
+	listTerm = same(`SELECT t.id, r.version, r.created, r.modified, r.doc, r.members FROM terms t CROSS JOIN resources r
 		WHERE t.directory = $1 AND t.type = $2 AND t.attribute = $3 AND t.value = $4 AND t.id > $5
 		AND r.directory = t.directory AND r.type = t.type AND r.id = t.id
 		ORDER BY t.id LIMIT $6 OFFSET $7`)
+	listMember = same(`SELECT m.grp, r.version, r.created, r.modified, r.doc, r.members FROM members m CROSS JOIN resources r
+		WHERE m.directory = $1 AND r.type = $2 AND m.member = $3 AND m.grp > $4
+		AND r.directory = m.directory AND r.id = m.grp
+		ORDER BY m.grp LIMIT $5 OFFSET $6`)
 	countResources = same(`SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM counters WHERE directory = $1 AND type = $2`)
 	countTerm      = same(`SELECT count(*) FROM terms
 		WHERE directory = $1 AND type = $2 AND attribute = $3 AND value = $4`)
+	countMember = same(`SELECT count(*) FROM members WHERE directory = $1 AND member = $2`)
 )
 
 // errStop ends a query after the row that was wanted.
@@ -57,6 +62,7 @@ func (r *reader) get(s *statement, directory, typ, id string, also func(row)) (*
 		rec.Created = row.time(1)
 		rec.Modified = row.time(2)
 		rec.Doc = row.bytes(3)
+		rec.Members = row.int(4)
 		also(row)
 	}, directory, typ, id)
 	if err != nil {
@@ -69,7 +75,7 @@ func (r *reader) List(q store.Query, fn func(*store.Record) error) error {
 	scan := func(row row) error {
 		err := fn(&store.Record{
 			Directory: q.Directory, Type: q.Type, ID: row.text(0), Version: row.int(1),
-			Created: row.time(2), Modified: row.time(3), Doc: row.bytes(4),
+			Created: row.time(2), Modified: row.time(3), Doc: row.bytes(4), Members: row.int(5),
 		})
 		if err != nil {
 			return &callerError{err}
@@ -77,15 +83,23 @@ func (r *reader) List(q store.Query, fn func(*store.Record) error) error {
 		return nil
 	}
 	var err error
-	if q.Term == nil {
+	switch {
+	case q.Member != "":
+		err = r.query(listMember, scan, q.Directory, q.Type, q.Member, q.After, int64(q.Limit), int64(q.Offset))
+	case q.Term == nil:
 		err = r.query(listResources, scan, q.Directory, q.Type, q.After, int64(q.Limit), int64(q.Offset))
-	} else {
+	default:
 		err = r.query(listTerm, scan, q.Directory, q.Type, q.Term.Attribute, q.Term.Value, q.After, int64(q.Limit), int64(q.Offset))
 	}
+	return passed(err, "list resources")
+}
+
+// passed returns the error of a caller's function as it is.
+func passed(err error, doing string) error {
 	if caller, ok := errors.AsType[*callerError](err); ok {
 		return caller.err
 	}
-	return wrap(err, "list resources")
+	return wrap(err, doing)
 }
 
 // A callerError is an error of a caller's function on its way through the
@@ -96,9 +110,12 @@ func (e *callerError) Error() string { return e.err.Error() }
 
 func (r *reader) Count(q store.Query) (n int64, err error) {
 	scan := func(row row) { n = row.int(0) }
-	if q.Term == nil {
+	switch {
+	case q.Member != "":
+		err = one(r.conn, countMember, scan, q.Directory, q.Member)
+	case q.Term == nil:
 		err = one(r.conn, countResources, scan, q.Directory, q.Type)
-	} else {
+	default:
 		err = one(r.conn, countTerm, scan, q.Directory, q.Type, q.Term.Attribute, q.Term.Value)
 	}
 	return n, wrap(err, "count resources")

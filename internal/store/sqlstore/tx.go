@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/internal/store"
 )
 
@@ -33,20 +34,22 @@ type count struct {
 
 var (
 	lockResource = differ(
-		`SELECT version, created, modified, doc, rowid FROM resources WHERE directory = $1 AND type = $2 AND id = $3`,
-		`SELECT version, created, modified, doc, CAST(0 AS BIGINT) FROM resources
-		WHERE directory = $1 AND type = $2 AND id = $3 FOR UPDATE`)
+		`SELECT version, created, modified, doc, members, rowid FROM resources WHERE directory = $1 AND type = $2 AND id = $3`,
+		`SELECT version, created, modified, doc, members, CAST(0 AS BIGINT) FROM resources
+		WHERE directory = $1 AND type = $2 AND id = $3 FOR NO KEY UPDATE`)
+	// FOR NO KEY UPDATE: who makes a user a member must not wait for who changes it.
 	// The parameters have casts because nothing else tells PostgreSQL their types
 	// in a SELECT.
 	insertResource = differ(
-		`INSERT INTO resources (directory, type, id, version, created, modified, doc)
-		SELECT $1, $2, $3, $4, $5, $6, $7 FROM directories WHERE id = $8 AND deleted = 0 ON CONFLICT DO NOTHING`,
-		`INSERT INTO resources (directory, type, id, version, created, modified, doc)
-		SELECT $1, $2, $3, $4::BIGINT, $5::BIGINT, $6::BIGINT, $7::BYTEA FROM directories WHERE id = $8 AND deleted = 0 ON CONFLICT DO NOTHING`)
-	updateResource = same(`UPDATE resources SET version = $1, created = $2, modified = $3, doc = $4
-		WHERE directory = $5 AND type = $6 AND id = $7 AND version = $8`)
+		`INSERT INTO resources (directory, type, id, version, created, modified, doc, label, members)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 FROM directories WHERE id = $10 AND deleted = 0 ON CONFLICT DO NOTHING`,
+		`INSERT INTO resources (directory, type, id, version, created, modified, doc, label, members)
+		SELECT $1, $2, $3, $4::BIGINT, $5::BIGINT, $6::BIGINT, $7::BYTEA, $8, $9::BIGINT FROM directories WHERE id = $10 AND deleted = 0 ON CONFLICT DO NOTHING`)
+	updateResource = same(`UPDATE resources SET version = $1, created = $2, modified = $3, doc = $4, label = $5, members = $6
+		WHERE directory = $7 AND type = $8 AND id = $9 AND version = $10`)
 	// With the rowid SQLite need not search the index a second time.
-	updateRow      = differ(`UPDATE resources SET version = $1, created = $2, modified = $3, doc = $4 WHERE rowid = $5`, ``)
+	updateRow      = differ(`UPDATE resources SET version = $1, created = $2, modified = $3, doc = $4, label = $5, members = $6 WHERE rowid = $7`, ``)
+	updateLabel    = same(`UPDATE resources SET label = $1 WHERE directory = $2 AND type = $3 AND id = $4`)
 	deleteResource = same(`DELETE FROM resources WHERE directory = $1 AND type = $2 AND id = $3 AND version = $4`)
 
 	insertTerm = same(`INSERT INTO terms (directory, type, attribute, value, id)
@@ -79,7 +82,7 @@ func (t *tx) finish() error {
 
 func (t *tx) Get(directory, typ, id string) (*store.Record, error) {
 	var rowid int64
-	r, err := t.get(lockResource, directory, typ, id, func(row row) { rowid = row.int(4) })
+	r, err := t.get(lockResource, directory, typ, id, func(row row) { rowid = row.int(5) })
 	if err == nil {
 		l := t.lock(directory, typ, id)
 		l.version, l.row = r.Version, rowid
@@ -99,11 +102,11 @@ func (t *tx) lock(directory, typ, id string) *resource {
 	return &t.locked[len(t.locked)-1]
 }
 
-func (t *tx) Create(r *store.Record, keys store.Keys) error {
+func (t *tx) Create(r *store.Record, keys store.Keys, e *roster.Event) error {
 	if err := t.addClaims(r.Directory, r.Type, r.ID, keys.Claims); err != nil {
 		return t.breaks(err, "create resource")
 	}
-	n, err := t.exec(insertResource, r.Directory, r.Type, r.ID, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Directory)
+	n, err := t.exec(insertResource, r.Directory, r.Type, r.ID, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members, r.Directory)
 	if err != nil {
 		return wrap(err, "create resource")
 	}
@@ -116,16 +119,19 @@ func (t *tx) Create(r *store.Record, keys store.Keys) error {
 	}
 	t.lock(r.Directory, r.Type, r.ID).version = r.Version
 	t.count(r.Directory, r.Type, 1)
-	return wrap(t.addTerms(r.Directory, r.Type, r.ID, keys.Terms), "create resource")
+	if err := t.addTerms(r.Directory, r.Type, r.ID, keys.Terms); err != nil {
+		return wrap(err, "create resource")
+	}
+	return t.append(e)
 }
 
-func (t *tx) Replace(r *store.Record, drop, add store.Keys) error {
+func (t *tx) Replace(r *store.Record, drop, add store.Keys, e *roster.Event) error {
 	// A version that is locked is sure to be there: the write can wait, and comes
 	// after the claims, which may still refuse the change.
 	l := t.lock(r.Directory, r.Type, r.ID)
 	held := r.Version > 1 && l.version == r.Version-1
 	if !held {
-		n, err := t.exec(updateResource, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc),
+		n, err := t.exec(updateResource, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members,
 			r.Directory, r.Type, r.ID, r.Version-1)
 		if err != nil {
 			return wrap(err, "replace resource")
@@ -142,19 +148,25 @@ func (t *tx) Replace(r *store.Record, drop, add store.Keys) error {
 	switch {
 	case !held:
 	case l.row != 0:
-		err = t.later(updateRow, true, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), l.row)
+		err = t.later(updateRow, true, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members, l.row)
 	default:
-		err = t.later(updateResource, true, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc),
+		err = t.later(updateResource, true, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members,
 			r.Directory, r.Type, r.ID, r.Version-1)
 	}
-	return wrap(err, "replace resource")
+	if err != nil {
+		return wrap(err, "replace resource")
+	}
+	return t.append(e)
 }
 
-func (t *tx) AddKeys(directory, typ, id string, keys store.Keys) error {
-	return t.breaks(t.changeKeys(directory, typ, id, store.Keys{}, keys), "add keys")
+func (t *tx) AddKeys(directory, typ, id, label string, keys store.Keys) error {
+	if err := t.changeKeys(directory, typ, id, store.Keys{}, keys); err != nil {
+		return t.breaks(err, "add keys")
+	}
+	return wrap(t.later(updateLabel, false, label, directory, typ, id), "add keys")
 }
 
-func (t *tx) Delete(d *store.Trashed, drop store.Keys) error {
+func (t *tx) Delete(d *store.Trashed, drop store.Keys, e *roster.Event) error {
 	args := []any{d.Directory, d.Type, d.ID, d.Version - 1}
 	l := t.lock(d.Directory, d.Type, d.ID)
 	if d.Version > 1 && l.version == d.Version-1 {
@@ -171,8 +183,11 @@ func (t *tx) Delete(d *store.Trashed, drop store.Keys) error {
 	if err := t.dropKeys(d.Directory, d.Type, d.ID, drop); err != nil {
 		return wrap(err, "delete resource")
 	}
-	return wrap(t.later(putTrash, true, d.Directory, d.Type, d.ID, d.Version, micros(d.Created), micros(d.Modified),
-		blob(d.Doc), micros(d.Deleted), d.Key), "delete resource")
+	if err := t.later(putTrash, true, d.Directory, d.Type, d.ID, d.Version, micros(d.Created), micros(d.Modified),
+		blob(d.Doc), micros(d.Deleted), d.Key); err != nil {
+		return wrap(err, "delete resource")
+	}
+	return t.append(e)
 }
 
 func (t *tx) DropTrash(directory, typ, id string) error {

@@ -1,0 +1,115 @@
+package sqlstore
+
+import (
+	"github.com/go-json-experiment/json"
+	"github.com/roster-scim/roster/internal/store"
+)
+
+// Lists of ids travel as a JSON array, which both databases take apart.
+const (
+	sqliteIDs   = `(SELECT value FROM json_each($2))`
+	postgresIDs = `ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(CAST($2 AS TEXT) AS JSONB))))`
+)
+
+var (
+	// CROSS JOIN keeps SQLite from reading resources first.
+	listMembers = same(`SELECT m.member, m.type, r.label FROM members m CROSS JOIN resources r
+		WHERE m.directory = $1 AND m.grp = $2 AND m.member > $3
+		AND r.directory = m.directory AND r.type = m.type AND r.id = m.member
+		ORDER BY m.member LIMIT $4`)
+	membershipsOf = `SELECT m.member, m.grp, r.label FROM members m CROSS JOIN resources r
+		WHERE m.directory = $1 AND r.directory = m.directory AND r.type = 'Group' AND r.id = m.grp AND m.member `
+	memberships    = differ(membershipsOf+`IN `+sqliteIDs+` ORDER BY m.member, m.grp`, membershipsOf+`= `+postgresIDs+` ORDER BY m.member, m.grp`)
+	membershipsOne = same(membershipsOf + `= $2 ORDER BY m.grp`)
+	findResources  = differ(
+		`SELECT id, type, label FROM resources WHERE directory = $1 AND type IN ('User', 'Group') AND id IN `+sqliteIDs+` ORDER BY id`,
+		`SELECT id, type, label FROM resources WHERE directory = $1 AND type IN ('User', 'Group') AND id = `+postgresIDs+` ORDER BY id FOR KEY SHARE`)
+	insertMember = same(`INSERT INTO members (directory, grp, member, type) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`)
+	deleteMember = same(`DELETE FROM members WHERE directory = $1 AND grp = $2 AND member = $3`)
+)
+
+func (r *reader) Members(directory, group, after string, limit int, fn func(store.Member) error) error {
+	err := r.query(listMembers, func(row row) error {
+		if err := fn(store.Member{ID: row.text(0), Type: row.text(1), Label: row.text(2)}); err != nil {
+			return &callerError{err}
+		}
+		return nil
+	}, directory, group, after, int64(limit))
+	return passed(err, "list members")
+}
+
+func (r *reader) Memberships(directory string, ids []string) (list []store.Membership, err error) {
+	scan := func(row row) error {
+		list = append(list, store.Membership{Member: row.text(0), Group: row.text(1), Label: row.text(2)})
+		return nil
+	}
+	switch len(ids) {
+	case 0:
+	case 1: // the usual case, and the quicker one
+		err = r.query(membershipsOne, scan, directory, ids[0])
+	default:
+		err = r.query(memberships, scan, directory, array(ids))
+	}
+	return list, wrap(err, "list memberships")
+}
+
+func (t *tx) Find(directory string, ids []string) (list []store.Member, err error) {
+	err = t.query(findResources, func(row row) error {
+		list = append(list, store.Member{ID: row.text(0), Type: row.text(1), Label: row.text(2)})
+		return nil
+	}, directory, array(ids))
+	return list, wrap(err, "find resources")
+}
+
+func (t *tx) AddMembers(directory, group string, members []store.Member) ([]string, error) {
+	commands := make([]command, len(members))
+	for i, m := range members {
+		commands[i] = command{insertMember, []any{directory, group, m.ID, m.Type}}
+	}
+	done, err := t.changed(commands)
+	var added []string
+	for i, m := range members {
+		if err == nil && done[i] {
+			added = append(added, m.ID)
+		}
+	}
+	return added, wrap(err, "add members")
+}
+
+func (t *tx) RemoveMembers(directory, group string, ids []string) ([]string, error) {
+	commands := make([]command, len(ids))
+	for i, id := range ids {
+		commands[i] = command{deleteMember, []any{directory, group, id}}
+	}
+	done, err := t.changed(commands)
+	var removed []string
+	for i, id := range ids {
+		if err == nil && done[i] {
+			removed = append(removed, id)
+		}
+	}
+	return removed, wrap(err, "remove members")
+}
+
+// changed runs commands and says of each whether it changed a row.
+func (t *tx) changed(commands []command) ([]bool, error) {
+	const piece = 500 // sent at once
+	done := make([]bool, 0, len(commands))
+	for len(done) < len(commands) {
+		rest := commands[len(done):]
+		counts, err := t.execAll(rest[:min(piece, len(rest))])
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range counts {
+			done = append(done, n > 0)
+		}
+	}
+	return done, nil
+}
+
+// array returns ids as a JSON array.
+func array(ids []string) string {
+	b, _ := json.Marshal(ids) // ids are text: no error
+	return string(b)
+}
