@@ -1,6 +1,9 @@
 package scim
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A Projection is what an answer shows of a resource (RFC 7644 section 3.9).
 // The nil Projection is the default one.
@@ -43,6 +46,16 @@ func (t *Type) NewProjection(attributes, excluded []string) (*Projection, error)
 		}
 	}
 	return p, nil
+}
+
+// Without returns p without a, whoever asked for it.
+func (t *Type) Without(p *Projection, a *Attr) *Projection {
+	if p == nil {
+		p = t.unasked
+	}
+	p = &Projection{show: slices.Clone(p.show)}
+	p.show[a.ord] = false
+	return p
 }
 
 // excluding returns the Projection of all that is shown unasked but names.

@@ -2,7 +2,6 @@ package scim
 
 import (
 	"bytes"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -20,15 +19,8 @@ type Meta struct {
 	Links []Link
 }
 
-// A Link is one group of a user, or one member of a group.
-type Link struct {
-	ID      string
-	Type    string // of a group "direct" or "indirect", of a member its resource type
-	Display string // empty: none
-}
-
 // ETag returns the weak entity tag of what is shown (RFC 7644 section 3.14): the
-// version, and after a "-" what tells the links apart, for these change without
+// version, and after a "~" what tells the links apart, for these change without
 // it: a user's groups when it joins one, a member's name when it is renamed.
 func (m *Meta) ETag() string {
 	return string(append(m.appendTag(append(make([]byte, 0, 40), `W/"`...)), '"'))
@@ -49,7 +41,7 @@ func (m *Meta) appendTag(dst []byte) []byte {
 			sum *= 1099511628211 // as a zero byte, which parts one text from the next
 		}
 	}
-	return strconv.AppendUint(append(dst, '-'), sum, 36)
+	return strconv.AppendUint(append(dst, '~'), sum, 36)
 }
 
 // Render appends the answer that shows a stored document (RFC 7643 section 3)
@@ -99,7 +91,7 @@ func (t *Type) renderAll(dst, doc []byte, m *Meta) []byte {
 		dst = append(dst, ',', '"')
 		dst = append(dst, t.linked.Name...)
 		dst = append(dst, '"', ':')
-		dst = t.linkValue(m).AppendJSON(dst)
+		dst = t.linkValue(m.Links, m.Base).AppendJSON(dst)
 	}
 	dst = t.appendMeta(append(dst, ','), m, nil)
 	return append(dst, '}')
@@ -108,55 +100,6 @@ func (t *Type) renderAll(dst, doc []byte, m *Meta) []byte {
 // showsNoLinks: Atlassian was seen to show "groups": [].
 func (t *Type) showsNoLinks() bool {
 	return t.Rules.ObservedShape && t.linked != nil && t.Schema == UserURN
-}
-
-// linkedMembers returns members with the links that p shows.
-func (t *Type) linkedMembers(members []Member, m *Meta, p *Projection) []Member {
-	if t.linked == nil || !p.show[t.linked.ord] || len(m.Links) == 0 && !t.showsNoLinks() {
-		return members
-	}
-	return append(members, Member{t.linked, t.linkValue(m)})
-}
-
-// linkValue returns the links as the value of the linked attribute.
-func (t *Type) linkValue(m *Meta) Value {
-	if len(m.Links) == 0 {
-		return Value{kind: List}
-	}
-	items := make([]Value, len(m.Links))
-	room := make([]Member, 0, len(items)*len(t.linked.subs))
-	for i, l := range m.Links {
-		from := len(room)
-		for _, a := range t.linked.subs {
-			text := ""
-			switch a.Name {
-			case "value":
-				text = l.ID
-			case "display":
-				text = l.Display
-			case "type":
-				text = l.Type
-			case "$ref":
-				text = m.Base + "/Groups/" + l.ID
-				if l.Type == "User" {
-					text = m.Base + "/Users/" + l.ID
-				}
-			}
-			if text != "" {
-				room = append(room, Member{a, StringValue(text)})
-			}
-		}
-		items[i] = objectValue(room[from:len(room):len(room)])
-	}
-	return listValue(items)
-}
-
-// WithLinks returns r with its links as a value, for Match; it must not be
-// stored.
-func (r *Resource) WithLinks(m *Meta) *Resource {
-	next := &Resource{typ: r.typ, members: slices.Clone(r.members)}
-	next.set(r.typ.linked, r.typ.linkValue(m))
-	return next
 }
 
 // appendSchemas appends the schemas that the document has attributes of. The

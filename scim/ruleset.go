@@ -61,7 +61,8 @@ type RuleSet struct {
 	// FailureBody answers 401 and 403 with {"error", "traceId"} in the place of
 	// a SCIM error.
 	FailureBody bool `json:"failureBody"`
-	// RefuseGroupRename makes another displayName of a group a 400 mutability.
+	// RefuseGroupRename makes the displayName of a group immutable: another one is
+	// a 400 mutability.
 	RefuseGroupRename bool `json:"refuseGroupRename"`
 	// KeepOmittedMembers keeps the members of a group when a PUT leaves them
 	// out; [] and null empty it all the same.

@@ -349,6 +349,10 @@ func (m *Model) applyRules() {
 				}
 			case s.ID == GroupURN && a.Name == "displayName":
 				unique(a, m.Rules.UniqueGroupNames)
+				a.Mutability = ReadWrite
+				if m.Rules.RefuseGroupRename {
+					a.Mutability = Immutable
+				}
 			}
 		}
 	}
@@ -363,10 +367,6 @@ func (m *Model) Type(name string) *Type {
 	}
 	return nil
 }
-
-// Linked returns the attribute that is kept as memberships: groups of a User,
-// members of a Group; or nil.
-func (t *Type) Linked() *Attr { return t.linked }
 
 // Top returns the attribute at the top of a resource, or of an extension, that
 // a is or is a sub-attribute of.

@@ -106,7 +106,7 @@ func TestPurge_AgainstRestore(t *testing.T) {
 				}
 			})
 			wg.Wait()
-			_, err := d.Get(t.Context(), typ, id)
+			_, err := d.Get(t.Context(), typ, id, false)
 			events, herr := d.History(t.Context(), typ, id, 0, 10)
 			if herr != nil {
 				t.Fatal(herr)
@@ -141,13 +141,13 @@ func TestList_PageIsBoundedInBytes(t *testing.T) {
 		for _, filter := range []*scim.Filter{nil, f} {
 			n := 0
 			for pages := 0; n < users; pages++ {
-				got := 0
-				total, err := d.List(t.Context(), typ, filter, directory.Page{Start: n + 1, Count: 100}, func(*directory.Result) error {
-					got++
-					return nil
-				})
-				if err != nil || total != users || got == 0 || pages == 0 && got == users {
-					t.Fatalf("page %d from %d: %d of %d, %v", pages, n+1, got, total, err)
+				page, err := d.List(t.Context(), typ, directory.Query{Filter: filter, Start: n + 1, Count: 100})
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := len(page.Resources)
+				if page.Total != users || got == 0 || pages == 0 && got == users {
+					t.Fatalf("page %d from %d: %d of %d", pages, n+1, got, page.Total)
 				}
 				n += got
 			}

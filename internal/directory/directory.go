@@ -350,7 +350,7 @@ func (d *Directory) addKeysOf(ctx context.Context, t *scim.Type, page []*store.R
 					return fmt.Errorf("%s %s: %w", t.Name, rec.ID, err)
 				}
 				add.Claims = slices.DeleteFunc(add.Claims, func(c store.Term) bool { return slices.Contains(taken, c) })
-				if err := tx.AddKeys(d.ID, t.Name, rec.ID, add); err != nil {
+				if err := tx.AddKeys(d.ID, t.Name, rec.ID, label(r), add); err != nil {
 					return fmt.Errorf("%s %s: %w", t.Name, rec.ID, err)
 				}
 			}

@@ -97,12 +97,12 @@ func find(t *testing.T, d *directory.Directory, filter string) (ids []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = d.List(t.Context(), typ, f, directory.Page{Start: 1, Count: 100}, func(r *directory.Result) error {
-		ids = append(ids, r.ID)
-		return nil
-	})
+	page, err := d.List(t.Context(), typ, directory.Query{Filter: f, Count: 100})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, r := range page.Resources {
+		ids = append(ids, r.ID)
 	}
 	return ids
 }
@@ -286,7 +286,7 @@ func TestReplace_Cancelled(t *testing.T) {
 		if _, err := d.Replace(ctx, directory.Call{}, res.ID, parse(t, d, `{"userName":"ada","title":"x"}`)); err == nil {
 			t.Error("a cancelled Replace succeeded")
 		}
-		got, err := d.Get(t.Context(), d.Model.Type("User"), res.ID)
+		got, err := d.Get(t.Context(), d.Model.Type("User"), res.ID, false)
 		if err != nil || got.Version != 1 {
 			t.Errorf("version %d, %v", got.Version, err)
 		}

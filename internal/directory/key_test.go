@@ -27,9 +27,9 @@ func (s *spy) Update(ctx context.Context, fn func(store.Tx) error) error {
 	return s.Store.Update(ctx, func(tx store.Tx) error { return fn(spyTx{tx, s}) })
 }
 
-func (t spyTx) Replace(r *store.Record, drop, add store.Keys) error {
+func (t spyTx) Replace(r *store.Record, drop, add store.Keys, e *roster.Event) error {
 	t.spy.drop, t.spy.add = drop, add
-	return t.Tx.Replace(r, drop, add)
+	return t.Tx.Replace(r, drop, add, e)
 }
 
 // Terms and claims are written when they change, and only then: to rewrite them

@@ -26,73 +26,95 @@ const (
 // errPageFull ends a page that has MaxPageBytes.
 var errPageFull = errors.New("the page is full")
 
-// List calls fn with the resources of one page in the order of their creation,
-// those that filter selects or all for nil, and returns how many there are on
-// all pages. A filter that would have to look through more than the service's
-// MaxScan resources is a 400 tooMany.
-func (d *Directory) List(ctx context.Context, t *scim.Type, filter *scim.Filter, page Page, fn func(*Result) error) (total int64, err error) {
+// A Query is the part of a list that is asked for.
+type Query struct {
+	Filter *scim.Filter // nil: all
+	Start  int          // the 1-based index of the first; less is 1 (RFC 7644 section 3.4.2.4)
+	Count  int          // how many at the most; less than 0 is 0; the directory's cap holds
+	Links  bool         // with the links of each
+}
+
+// A Page is what List found.
+type Page struct {
+	Resources []*Result
+	Total     int64 // how many there are on all pages
+}
+
+// DefaultPage is the size of a page that was asked for without a count.
+const DefaultPage = 100
+
+// List returns one page of resources, in the order of their creation. It may be
+// shorter than was asked for. A filter that would have to look through more than
+// the service's MaxScan resources is a 400 tooMany.
+func (d *Directory) List(ctx context.Context, t *scim.Type, query Query) (*Page, error) {
+	filter := query.Filter
 	if filter != nil && d.Model.Rules.NarrowFilters {
 		if err := narrow(t, filter); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
-	q := store.Query{Directory: d.ID, Type: t.Name, Offset: max(page.Start, 1) - 1}
-	q.Limit = min(max(page.Count, 0), d.Model.Rules.MaxPage)
+	q := store.Query{Directory: d.ID, Type: t.Name, Offset: max(query.Start, 1) - 1}
+	q.Limit = min(max(query.Count, 0), d.Model.Rules.MaxPage)
 	exact := true
 	if id, ok := onlyID(filter); ok {
-		return d.listOne(ctx, t, id, q, fn)
+		return d.listOne(ctx, t, id, q, query.Links)
 	}
 	if filter != nil {
 		q.Term, exact = d.drive(t, filter)
 		if q.Term != nil && (len(q.Term.Value) > MaxKey || strings.ContainsRune(q.Term.Value, 0)) {
-			return 0, nil // no resource can have it
+			return &Page{}, nil // no resource can have it
 		}
 	}
+	page := &Page{}
 	bytes := 0
-	show := func(rec *store.Record) error {
+	add := func(rec *store.Record) error {
 		if bytes += len(rec.Doc); bytes > MaxPageBytes && bytes > len(rec.Doc) {
 			return errPageFull
 		}
-		return fn(&Result{Type: t, Record: rec})
+		page.Resources = append(page.Resources, &Result{Type: t, Record: rec})
+		return nil
 	}
 	if !exact {
 		select {
 		case d.service.scans <- struct{}{}:
 			defer func() { <-d.service.scans }()
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
-	err = d.service.store.View(ctx, func(r store.Reader) (err error) {
+	err := d.service.store.View(ctx, func(r store.Reader) (err error) {
 		if !exact {
-			total, err = d.scan(ctx, r, t, filter, q, show)
+			page.Total, err = d.scan(ctx, r, t, filter, q, add)
+		} else {
+			page.Total, err = d.walk(r, q, page, add)
+		}
+		if err != nil || !query.Links {
 			return err
 		}
-		n := 0
-		if q.Limit > 0 {
-			err := r.List(q, func(rec *store.Record) error {
-				err := show(rec)
-				if err == nil {
-					n++
-				}
-				return err
-			})
-			if errors.Is(err, errPageFull) {
-				total, err = r.Count(q)
-				return err
-			}
-			if err != nil {
-				return err
-			}
-		}
-		// A page that is not full is the last one, and tells how many there are.
-		if total = int64(q.Offset + n); n < q.Limit && (n > 0 || q.Offset == 0) {
-			return nil
-		}
-		total, err = r.Count(q)
-		return err
+		return d.link(r, t, page.Resources...)
 	})
-	return total, err
+	if err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// walk reads the page that q selects, and counts.
+func (d *Directory) walk(r store.Reader, q store.Query, page *Page, add func(*store.Record) error) (int64, error) {
+	if q.Limit > 0 {
+		err := r.List(q, add)
+		if errors.Is(err, errPageFull) {
+			return r.Count(q)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	// A page that is not full is the last one, and tells how many there are.
+	if n := len(page.Resources); n < q.Limit && (n > 0 || q.Offset == 0) {
+		return int64(q.Offset + n), nil
+	}
+	return r.Count(q)
 }
 
 // onlyID returns the id of a filter that is one eq on it.
@@ -105,19 +127,20 @@ func onlyID(f *scim.Filter) (id string, ok bool) {
 }
 
 // listOne lists the resource with an id, which is none or one.
-func (d *Directory) listOne(ctx context.Context, t *scim.Type, id string, q store.Query, fn func(*Result) error) (int64, error) {
-	res, err := d.Get(ctx, t, id)
+func (d *Directory) listOne(ctx context.Context, t *scim.Type, id string, q store.Query, links bool) (*Page, error) {
+	res, err := d.Get(ctx, t, id, links && q.Limit > 0)
 	var e *scim.Error
 	if errors.As(err, &e) && e.Status == 404 {
-		return 0, nil
+		return &Page{}, nil
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	if q.Limit == 0 || q.Offset > 0 {
-		return 1, nil
+	page := &Page{Total: 1}
+	if q.Limit > 0 && q.Offset == 0 {
+		page.Resources = []*Result{res}
 	}
-	return 1, fn(res)
+	return page, nil
 }
 
 // narrow allows what Atlassian's service allows alone.

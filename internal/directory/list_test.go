@@ -92,15 +92,15 @@ func TestList_FilterIsMatch(t *testing.T) {
 			}
 			start, count := rapid.IntRange(1, 5).Draw(rt, "start"), rapid.IntRange(0, 30).Draw(rt, "count")
 			var got []string
-			total, err := d.List(t.Context(), typ, f, directory.Page{Start: start, Count: count}, func(r *directory.Result) error {
-				got = append(got, r.ID)
-				return nil
-			})
+			answer, err := d.List(t.Context(), typ, directory.Query{Filter: f, Start: start, Count: count})
 			if err != nil {
 				rt.Fatalf("%s: %v", text, err)
 			}
-			if total != int64(len(want)) {
-				rt.Fatalf("%s: totalResults %d, want %d", text, total, len(want))
+			for _, r := range answer.Resources {
+				got = append(got, r.ID)
+			}
+			if answer.Total != int64(len(want)) {
+				rt.Fatalf("%s: totalResults %d, want %d", text, answer.Total, len(want))
 			}
 			page := want[min(start-1, len(want)):]
 			page = page[:min(count, len(page))]
@@ -127,7 +127,7 @@ func TestList_TooMany(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = d.List(t.Context(), typ, f, directory.Page{Start: 1, Count: 10}, func(*directory.Result) error { return nil })
+			_, err = d.List(t.Context(), typ, directory.Query{Filter: f, Count: 10})
 			var e *scim.Error
 			if got := errors.As(err, &e) && e.Status == 400 && e.Type == scim.TooMany; got != tooMany {
 				t.Errorf("%s: got %v, want tooMany: %t", text, err, tooMany)

@@ -22,6 +22,10 @@ type Call struct {
 	Request string // the id of the request
 	// IfMatch is the condition on the version; nil: none.
 	IfMatch *Condition
+	// Links asks for the links of the result: the groups of a user, the members of
+	// a group. MaxLinks leaves them out where a group has more; 0: no bound.
+	Links    bool
+	MaxLinks int
 	// Idempotency makes a repeated request the same request; nil: each is new.
 	Idempotency *Idempotency
 }
@@ -57,6 +61,9 @@ type Idempotency struct {
 type Result struct {
 	Type *scim.Type
 	*store.Record
+	// Links are the groups of a user, or the members of a group, where they were
+	// asked for.
+	Links []scim.Link
 	// Ignored are the attributes whose value was not taken, beyond those that
 	// the schema does not know.
 	Ignored []string
@@ -65,15 +72,22 @@ type Result struct {
 	Answer []byte
 }
 
-// Meta returns what the answer adds to the document; location is the URL of the
-// resource.
-func (r *Result) Meta(location string) *scim.Meta {
-	return &scim.Meta{ID: r.ID, Version: r.Version, Created: r.Created, Modified: r.Modified, Location: location}
+// Meta returns what the answer adds to the document; base is the URL of the
+// directory.
+func (r *Result) Meta(base string) *scim.Meta {
+	return &scim.Meta{
+		ID: r.ID, Version: r.Version, Created: r.Created, Modified: r.Modified,
+		Location: base + r.Type.Endpoint + "/" + r.ID, Base: base, Links: r.Links,
+	}
 }
 
 // Create adds the resource that body describes.
 func (d *Directory) Create(ctx context.Context, c Call, body *scim.Resource) (*Result, error) {
 	t := body.Type()
+	body, links, _, err := body.TakeLinks()
+	if err != nil {
+		return nil, err
+	}
 	next, err := scim.Create(body)
 	if err != nil {
 		return nil, err
@@ -93,23 +107,35 @@ func (d *Directory) Create(ctx context.Context, c Call, body *scim.Resource) (*R
 	}
 	return d.write(ctx, c, func(tx store.Tx) (*Result, error) {
 		now := d.service.clock()
-		rec := &store.Record{Directory: d.ID, Type: t.Name, ID: id.String(), Version: 1, Created: now, Modified: now, Doc: doc}
-		if err := tx.Create(rec, keys); err != nil {
+		rec := &store.Record{
+			Directory: d.ID, Type: t.Name, ID: id.String(), Version: 1, Created: now, Modified: now,
+			Doc: doc, Label: label(next),
+		}
+		m := membership{directory: d, tx: tx, group: rec}
+		ignored, err := m.find(links, 400)
+		if err != nil {
+			return nil, err
+		}
+		rec.Members = int64(len(m.add))
+		if err := tx.Create(rec, keys, newEvent(rec, roster.OpCreate, c, diff, m.change()...)); err != nil {
 			return nil, d.conflict(t, next, err)
 		}
-		return &Result{Type: t, Record: rec}, tx.Append(newEvent(rec, roster.OpCreate, c, diff))
+		return &Result{Type: t, Record: rec, Ignored: ignored}, m.write()
 	})
 }
 
-// Get returns a resource. One that there is not, or no more, is a 404.
-func (d *Directory) Get(ctx context.Context, t *scim.Type, id string) (*Result, error) {
+// Get returns a resource, with its links where they are asked for. One that there
+// is not, or no more, is a 404.
+func (d *Directory) Get(ctx context.Context, t *scim.Type, id string, links bool) (*Result, error) {
 	if !isID(id) {
 		return nil, notFound(t, id)
 	}
 	res := &Result{Type: t}
 	err := d.service.store.View(ctx, func(r store.Reader) (err error) {
-		res.Record, err = r.Get(d.ID, t.Name, id)
-		return err
+		if res.Record, err = r.Get(d.ID, t.Name, id); err != nil || !links {
+			return err
+		}
+		return d.link(r, t, res)
 	})
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, notFound(t, id)
@@ -120,20 +146,15 @@ func (d *Directory) Get(ctx context.Context, t *scim.Type, id string) (*Result, 
 	return res, nil
 }
 
-// A Page is the part of a list that is asked for.
-type Page struct {
-	Start int // the 1-based index of the first; less is 1 (RFC 7644 section 3.4.2.4)
-	Count int // how many at the most; less than 0 is 0; the directory's cap holds
-}
-
-// DefaultPage is the size of a page that was asked for without a count.
-const DefaultPage = 100
-
 // Replace makes of a resource what a PUT of body makes of it (scim.Replace).
 // When nothing changes, the version and lastModified stay, and there is no
 // event.
 func (d *Directory) Replace(ctx context.Context, c Call, id string, body *scim.Resource) (*Result, error) {
 	t := body.Type()
+	body, links, sent, err := body.TakeLinks()
+	if err != nil {
+		return nil, err
+	}
 	return d.write(ctx, c, func(tx store.Tx) (*Result, error) {
 		cur, old, err := d.current(tx, t, id, c)
 		if err != nil {
@@ -143,16 +164,28 @@ func (d *Directory) Replace(ctx context.Context, c Call, id string, body *scim.R
 		if err != nil {
 			return nil, err
 		}
-		return d.advance(tx, c, roster.OpReplace, cur, old, next, ignored)
+		m := membership{directory: d, tx: tx, group: cur}
+		if isGroup(t) && (sent || !d.Model.Rules.KeepOmittedMembers) {
+			missing, err := m.replace(links)
+			if err != nil {
+				return nil, err
+			}
+			ignored = append(ignored, missing...)
+		}
+		return d.advance(c, roster.OpReplace, cur, old, next, &m, ignored)
 	})
 }
 
-// advance stores next in the place of cur, with its keys and its event.
-func (d *Directory) advance(tx store.Tx, c Call, op roster.Operation, cur *store.Record, old, next *scim.Resource, ignored []string) (*Result, error) {
+// advance stores next in the place of cur, with its keys, its members and its
+// event.
+func (d *Directory) advance(c Call, op roster.Operation, cur *store.Record, old, next *scim.Resource, m *membership, ignored []string) (*Result, error) {
 	t := next.Type()
 	res := &Result{Type: t, Record: cur, Ignored: ignored}
+	if err := m.write(); err != nil {
+		return nil, err
+	}
 	doc := next.Append(make([]byte, 0, len(cur.Doc)+256))
-	if bytes.Equal(doc, cur.Doc) {
+	if bytes.Equal(doc, cur.Doc) && !m.changes() {
 		return res, nil
 	}
 	diff := scim.Diff(old, next)
@@ -163,12 +196,13 @@ func (d *Directory) advance(tx store.Tx, c Call, op roster.Operation, cur *store
 	rec := *cur
 	rec.Version++
 	rec.Modified = later(d.service.clock(), cur.Modified)
-	rec.Doc = doc
-	if err := tx.Replace(&rec, drop, add); err != nil {
+	rec.Doc, rec.Label = doc, label(next)
+	rec.Members += int64(len(m.added) - len(m.removed))
+	if err := m.tx.Replace(&rec, drop, add, newEvent(&rec, op, c, diff, m.change()...)); err != nil {
 		return nil, d.conflict(t, next, err)
 	}
 	res.Record = &rec
-	return res, tx.Append(newEvent(&rec, op, c, diff))
+	return res, nil
 }
 
 // Delete moves a resource to the trash: from then on it is a 404, and its names
@@ -186,12 +220,13 @@ func (d *Directory) Delete(ctx context.Context, c Call, t *scim.Type, id string)
 		}
 		gone := &store.Trashed{Record: *cur, Deleted: later(d.service.clock(), cur.Modified), Key: c.Key}
 		gone.Version++
-		if err := tx.Delete(gone, drop); err != nil {
-			return nil, err
-		}
 		last := gone.Record
 		last.Modified = gone.Deleted
-		return &Result{Type: t, Record: &last}, tx.Append(newEvent(&last, roster.OpDelete, c, diff))
+		left, err := d.leave(tx, c, t, gone)
+		if err != nil {
+			return nil, err
+		}
+		return &Result{Type: t, Record: &last}, tx.Delete(gone, drop, newEvent(&last, roster.OpDelete, c, diff, left...))
 	})
 }
 
@@ -232,6 +267,11 @@ func (d *Directory) write(ctx context.Context, c Call, fn func(store.Tx) (*Resul
 		if res, err = fn(tx); err != nil || c.Idempotency == nil {
 			return err
 		}
+		if c.shows(res) {
+			if err := d.link(tx, res.Type, res); err != nil {
+				return err
+			}
+		}
 		answer, err := c.Idempotency.Render(res)
 		if err != nil {
 			return err
@@ -241,6 +281,9 @@ func (d *Directory) write(ctx context.Context, c Call, fn func(store.Tx) (*Resul
 	for range attempts {
 		err := d.service.store.Update(ctx, run)
 		switch {
+		case err == nil && c.Idempotency == nil && c.shows(res):
+			// Not in the transaction: that would keep other writers waiting.
+			return res, d.service.store.View(ctx, func(r store.Reader) error { return d.link(r, res.Type, res) })
 		case err == nil:
 			return res, nil
 		case errors.Is(err, store.ErrNotFound): // the directory was deleted since it was read
@@ -316,7 +359,7 @@ func later(now, t time.Time) time.Time {
 	return t.Add(time.Microsecond)
 }
 
-func newEvent(rec *store.Record, op roster.Operation, c Call, diff []scim.Difference) *roster.Event {
+func newEvent(rec *store.Record, op roster.Operation, c Call, diff []scim.Difference, more ...roster.Change) *roster.Event {
 	e := &roster.Event{
 		ID: uuid.Must(uuid.NewV7()).String(), Directory: rec.Directory, ResourceType: rec.Type, Resource: rec.ID, Version: rec.Version,
 		Operation: op, Key: c.Key, Request: c.Request, At: rec.Modified,
@@ -331,6 +374,7 @@ func newEvent(rec *store.Record, op roster.Operation, c Call, diff []scim.Differ
 			e.Changes[i].After = d.After.AppendJSON(nil)
 		}
 	}
+	e.Changes = append(e.Changes, more...)
 	return e
 }
 

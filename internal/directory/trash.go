@@ -51,6 +51,10 @@ func (d *Directory) Restore(ctx context.Context, c Call, t *scim.Type, id string
 		if err != nil {
 			return nil, err
 		}
+		r, links, _, err := r.TakeLinks()
+		if err != nil {
+			return nil, err
+		}
 		diff := scim.Diff(nil, r)
 		_, keys, err := d.indexes[t].change(diff)
 		if err != nil {
@@ -59,15 +63,26 @@ func (d *Directory) Restore(ctx context.Context, c Call, t *scim.Type, id string
 		rec := gone.Record
 		rec.Version++
 		rec.Modified = later(d.service.clock(), gone.Deleted)
+		rec.Doc, rec.Label = r.Append(nil), label(r)
 		if err := tx.DropTrash(d.ID, t.Name, id); errors.Is(err, store.ErrNotFound) {
 			return nil, absent // another one restores it just now
 		} else if err != nil {
 			return nil, err
 		}
-		if err := tx.Create(&rec, keys); err != nil {
+		m := membership{directory: d, tx: tx, group: &rec}
+		if isGroup(t) {
+			if err := m.findLeft(links); err != nil {
+				return nil, err
+			}
+			rec.Members = int64(len(m.add))
+		}
+		if err := tx.Create(&rec, keys, newEvent(&rec, roster.OpRestore, c, diff, m.change()...)); err != nil {
 			return nil, d.conflict(t, r, err)
 		}
-		return &Result{Type: t, Record: &rec}, tx.Append(newEvent(&rec, roster.OpRestore, c, diff))
+		if err := m.write(); err != nil || isGroup(t) {
+			return &Result{Type: t, Record: &rec}, err
+		}
+		return &Result{Type: t, Record: &rec}, d.rejoin(tx, c, &rec, links)
 	})
 }
 

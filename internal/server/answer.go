@@ -98,13 +98,9 @@ func headerList(names []string) string {
 	return strings.Join(clean, ", ")
 }
 
-// etagOf returns the weak entity tag of a resource: its version.
-func etagOf(res *directory.Result) string {
-	return `W/"` + strconv.FormatInt(res.Version, 10) + `"`
-}
-
-// condition reads If-Match or If-None-Match: * or a list of entity tags, weak or
-// not, with quotes or (as some clients send them) without. Another server's tag
+// condition reads If-Match: * or a list of entity tags, weak or not, with quotes
+// or (as some clients send them) without. Of a tag the version alone counts: the
+// links that it may tell of are no part of what is changed. Another server's tag
 // is no version of ours and matches nothing. It returns nil where there is no
 // such header, or an empty one.
 func condition(lines []string) *directory.Condition {
@@ -114,17 +110,33 @@ func condition(lines []string) *directory.Condition {
 	}
 	c := new(directory.Condition)
 	for tag := range strings.SplitSeq(header, ",") {
-		tag = strings.TrimSpace(tag)
-		if tag == "*" {
+		if strings.TrimSpace(tag) == "*" {
 			c.Any = true
 			continue
 		}
-		tag = strings.Trim(strings.TrimPrefix(tag, "W/"), `"`)
+		tag, _, _ = strings.Cut(opaque(tag), "~")
 		if v, err := strconv.ParseInt(tag, 10, 64); err == nil && v > 0 && strconv.FormatInt(v, 10) == tag {
 			c.Versions = append(c.Versions, v)
 		}
 	}
 	return c
+}
+
+// matches reports whether If-None-Match names an entity tag, or any.
+func matches(lines []string, etag string) bool {
+	for _, line := range lines {
+		for tag := range strings.SplitSeq(line, ",") {
+			if strings.TrimSpace(tag) == "*" || opaque(tag) == opaque(etag) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// opaque returns what stands between the quotes of an entity tag.
+func opaque(tag string) string {
+	return strings.Trim(strings.TrimPrefix(strings.TrimSpace(tag), "W/"), `"`)
 }
 
 // integer reads a query parameter. One that is beyond what an int holds is as

@@ -372,16 +372,16 @@ func (s *Server) trash(r *request) error {
 
 func (s *Server) restore(r *request) error {
 	t := r.dir.Model.Type("User")
-	res, err := r.dir.Restore(r.Context(), directory.Call{Key: r.key.ID, Request: r.id}, t, r.PathValue("user"))
+	res, err := r.dir.Restore(r.Context(), directory.Call{Key: r.key.ID, Request: r.id, Links: true}, t, r.PathValue("user"))
 	if err != nil {
 		return err
 	}
-	loc := r.location(t, res.ID)
-	body, err := t.Render(nil, res.Doc, res.Meta(loc), nil)
+	meta := res.Meta(r.directoryURL())
+	body, err := t.Render(nil, res.Doc, meta, nil)
 	if err != nil {
 		return err
 	}
-	r.answer(&answer{Status: http.StatusOK, ETag: etagOf(res), Location: loc, Resource: res.ID, Body: body})
+	r.answer(&answer{Status: http.StatusOK, ETag: meta.ETag(), Location: meta.Location, Resource: res.ID, Body: body})
 	return nil
 }
 

@@ -82,8 +82,7 @@ func TestRoutes_NotImplemented(t *testing.T) {
 		id := d.create(user("ada"))
 		before := d.state()
 		for _, r := range []*reply{
-			d.do("PATCH", "/Users/"+id, object{}), d.get("/Groups"), d.do("POST", "/Groups", object{"displayName": "x"}),
-			d.get("/Groups/x"), d.do("PUT", "/Groups/x", object{}), d.do("PATCH", "/Groups/x", object{}), d.do("DELETE", "/Groups/x", nil),
+			d.do("PATCH", "/Users/"+id, object{}),
 			d.do("POST", "/Bulk", object{}), d.get("/Me"), d.do("POST", "/.search", object{}), d.do("POST", "/Users/.search", object{}),
 		} {
 			r.refused(501, "")

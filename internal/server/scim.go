@@ -95,7 +95,7 @@ func (s *Server) resource(r *request, seg []string) error {
 		switch {
 		case len(seg) > 2:
 			return scim.Errorf(404, "", "no such endpoint: nothing is below %s/{id}", t.Endpoint)
-		case t.Name != "User" || len(seg) == 2 && seg[1] == ".search":
+		case len(seg) == 2 && seg[1] == ".search":
 			return notYet(r)
 		case len(seg) == 1:
 			return s.collection(r, t)
@@ -150,35 +150,35 @@ func (s *Server) one(r *request, t *scim.Type, id string) error {
 }
 
 func (s *Server) get(r *request, t *scim.Type, id string) error {
-	if err := r.allow(roster.ScopeUsersRead); err != nil {
+	if err := r.allow(readScope(t)); err != nil {
 		return err
 	}
 	p, err := projection(r, t)
 	if err != nil {
 		return err
 	}
-	res, err := r.dir.Get(r.Context(), t, id)
+	res, err := r.dir.Get(r.Context(), t, id, showsLinks(t, p))
 	if err != nil {
 		return err
 	}
-	etag := etagOf(res)
-	if c := condition(r.Header["If-None-Match"]); c != nil && (c.Any || slices.Contains(c.Versions, res.Version)) {
-		r.w.Header()["Etag"] = []string{etag}
+	meta := res.Meta(r.directoryURL())
+	etag := meta.ETag()
+	r.w.Header()["Etag"] = []string{etag}
+	if matches(r.Header["If-None-Match"], etag) {
 		r.send(http.StatusNotModified, nil, nil)
 		return nil
 	}
 	buf := getBuffer()
 	defer putBuffer(buf)
-	if *buf, err = t.Render(*buf, res.Doc, res.Meta(r.location(t, id)), p); err != nil {
+	if *buf, err = t.Render(*buf, res.Doc, meta, p); err != nil {
 		return err
 	}
-	r.w.Header()["Etag"] = []string{etag}
 	r.send(http.StatusOK, scimJSON, *buf)
 	return nil
 }
 
 func (s *Server) list(r *request, t *scim.Type) error {
-	if err := r.allow(roster.ScopeUsersRead); err != nil {
+	if err := r.allow(readScope(t)); err != nil {
 		return err
 	}
 	p, err := projection(r, t)
@@ -186,35 +186,36 @@ func (s *Server) list(r *request, t *scim.Type) error {
 		return err
 	}
 	q := r.query()
-	page := directory.Page{}
-	if page.Start, err = integer(q, "startIndex", 1); err != nil {
+	query := directory.Query{Links: showsLinks(t, p)}
+	if query.Start, err = integer(q, "startIndex", 1); err != nil {
 		return err
 	}
-	if page.Count, err = integer(q, "count", directory.DefaultPage); err != nil {
+	if query.Count, err = integer(q, "count", directory.DefaultPage); err != nil {
 		return err
 	}
-	var filter *scim.Filter
 	if f := q.Get("filter"); strings.TrimSpace(f) != "" {
-		if filter, err = t.ParseFilter(f); err != nil {
+		if query.Filter, err = t.ParseFilter(f); err != nil {
 			return err
 		}
 	}
-	rows := getBuffer()
-	defer putBuffer(rows)
-	n := 0
-	total, err := r.dir.List(r.Context(), t, filter, page, func(res *directory.Result) (err error) {
-		if n++; n > 1 {
-			*rows = append(*rows, ',')
-		}
-		*rows, err = t.Render(*rows, res.Doc, res.Meta(r.location(t, res.ID)), p)
-		return err
-	})
+	page, err := r.dir.List(r.Context(), t, query)
 	if err != nil {
 		return err
 	}
+	rows := getBuffer()
+	defer putBuffer(rows)
+	base := r.directoryURL()
+	for i, res := range page.Resources {
+		if i > 0 {
+			*rows = append(*rows, ',')
+		}
+		if *rows, err = t.Render(*rows, res.Doc, res.Meta(base), p); err != nil {
+			return err
+		}
+	}
 	buf := getBuffer()
 	defer putBuffer(buf)
-	*buf = scim.AppendList(*buf, total, max(page.Start, 1), n, *rows)
+	*buf = scim.AppendList(*buf, page.Total, max(query.Start, 1), len(page.Resources), *rows)
 	r.send(http.StatusOK, scimJSON, *buf)
 	return nil
 }
@@ -240,7 +241,7 @@ func (s *Server) delete(r *request, t *scim.Type, id string) error {
 // write is what every change has in common: scope, projection, body, condition,
 // Idempotency-Key, and the answer.
 func (s *Server) write(r *request, t *scim.Type, status int, hasBody bool, do func(directory.Call, *scim.Resource) (*directory.Result, error)) error {
-	if err := r.allow(roster.ScopeUsersWrite); err != nil {
+	if err := r.allow(writeScope(t)); err != nil {
 		return err
 	}
 	p, err := projection(r, t)
@@ -264,7 +265,7 @@ func (s *Server) write(r *request, t *scim.Type, status int, hasBody bool, do fu
 			return err
 		}
 	}
-	c := directory.Call{Key: r.key.ID, Request: r.id}
+	c := directory.Call{Key: r.key.ID, Request: r.id, Links: status != http.StatusNoContent && showsLinks(t, p)}
 	if status != http.StatusCreated {
 		c.IfMatch = condition(r.Header["If-Match"])
 	}
@@ -273,9 +274,10 @@ func (s *Server) write(r *request, t *scim.Type, status int, hasBody bool, do fu
 		if status == http.StatusNoContent {
 			return a, nil
 		}
-		a.ETag, a.Location = etagOf(res), r.location(t, res.ID)
+		meta := res.Meta(r.directoryURL())
+		a.ETag, a.Location = meta.ETag(), meta.Location
 		var err error
-		a.Body, err = t.Render(dst, res.Doc, res.Meta(a.Location), p)
+		a.Body, err = t.Render(dst, res.Doc, meta, p)
 		return a, err
 	}
 	if err := idempotency(r, &c, body, render); err != nil {
@@ -301,9 +303,35 @@ func (s *Server) write(r *request, t *scim.Type, status int, hasBody bool, do fu
 	return nil
 }
 
-// location returns the canonical URL of a resource, whatever alias was used.
-func (r *request) location(t *scim.Type, id string) string {
-	return r.base + "/scim/directory/" + r.dir.ID + t.Endpoint + "/" + id
+// directoryURL returns the canonical URL of the directory, whatever alias was
+// used: locations begin with it.
+func (r *request) directoryURL() string { return r.base + "/scim/directory/" + r.dir.ID }
+
+// readScope, writeScope and linkScope are what a key must have for resources of a type.
+func readScope(t *scim.Type) roster.Scope {
+	if t.Schema == scim.GroupURN {
+		return roster.ScopeGroupsRead
+	}
+	return roster.ScopeUsersRead
+}
+
+func linkScope(t *scim.Type) roster.Scope {
+	if t.Schema == scim.GroupURN {
+		return roster.ScopeUsersRead
+	}
+	return roster.ScopeGroupsRead
+}
+
+func writeScope(t *scim.Type) roster.Scope {
+	if t.Schema == scim.GroupURN {
+		return roster.ScopeGroupsWrite
+	}
+	return roster.ScopeUsersWrite
+}
+
+// showsLinks reports whether an answer shows what is kept as memberships.
+func showsLinks(t *scim.Type, p *scim.Projection) bool {
+	return t.Linked() != nil && p.Shows(t.Linked())
 }
 
 // query returns the query parameters. What of them is not well escaped is left
@@ -315,9 +343,15 @@ func (r *request) query() url.Values {
 	return r.URL.Query()
 }
 
+// projection returns what the answer shows. The groups of a user are shown to who
+// may read groups, the members of a group to who may read users.
 func projection(r *request, t *scim.Type) (*scim.Projection, error) {
 	q := r.query()
-	return t.NewProjection(q["attributes"], q["excludedAttributes"])
+	p, err := t.NewProjection(q["attributes"], q["excludedAttributes"])
+	if err == nil && t.Linked() != nil && !r.key.Allows(linkScope(t)) {
+		p = t.Without(p, t.Linked())
+	}
+	return p, err
 }
 
 // jsonBody accepts a body that says it is JSON, or does not say what it is.

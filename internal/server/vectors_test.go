@@ -20,16 +20,7 @@ var vectorGroups = []string{"disc", "create", "read", "put", "delete", "list", "
 
 // waiting are the cases of those groups that need what a later version brings.
 // One that passes is to be taken out.
-var waiting = map[string]string{
-	"read-group-excl-members":  "groups",
-	"list-groups":              "groups",
-	"list-groups-excl-members": "groups",
-	"put-group-same-member":    "groups",
-	"put-group-no-members":     "groups",
-	"put-group-rename":         "groups",
-	"delete-from-group":        "groups",
-	"delete-group":             "groups",
-}
+var waiting = map[string]string{}
 
 // runVectors returns the cases that failed in a directory, and why; those that
 // need a feature that the server says it has not are in skipped.
