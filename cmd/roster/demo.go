@@ -42,7 +42,7 @@ func runDemo(ctx context.Context, g *globals, once bool) (err error) {
 	quiet := *g
 	quiet.getenv = func(string) string { return "" } // the demo has a key of its own
 	s, err := start(ctx, &quiet, &serveOptions{
-		data: folder, listen: "127.0.0.1:0", ruleSet: scim.Atlassian, maxBody: server.DefaultMaxBody,
+		data: folder, listen: "127.0.0.1:0", ruleSet: scim.Atlassian, maxBody: server.DefaultMaxBody, maxBulk: server.DefaultMaxBulk,
 		headerTimeout: 10 * time.Second, readTimeout: time.Minute, writeTimeout: time.Minute, idleTimeout: time.Minute,
 		maxHeader: 64 << 10, drainTimeout: 10 * time.Second, logLevel: "warn", logFormat: "text",
 	})

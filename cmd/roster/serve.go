@@ -41,6 +41,7 @@ type serveOptions struct {
 	rate             float64
 	burst            int
 	maxBody          int64
+	maxBulk          int64
 	maxScan          int
 	headerTimeout    time.Duration
 	readTimeout      time.Duration
@@ -90,6 +91,7 @@ SIGTERM and Ctrl-C let it finish what it has accepted, and end it.`,
 	f.StringVar(&o.bootstrapKeyFile, "bootstrap-key-file", "", "`file` that holds the first operator key (or ROSTER_BOOTSTRAP_KEY)")
 	f.Float64Var(&o.rate, "rate", 0, "requests a second that each key may make; 0: any number")
 	f.IntVar(&o.burst, "burst", 0, "requests that each key may make at once (default: those of one second)")
+	f.Int64Var(&o.maxBulk, "max-bulk", server.DefaultMaxBulk, "largest body of a bulk request in `bytes`")
 	f.Int64Var(&o.maxBody, "max-body", server.DefaultMaxBody, "largest body of a request in `bytes`")
 	f.IntVar(&o.maxScan, "max-scan", directory.DefaultMaxScan, "`users` that a filter without an index looks through at the most")
 	f.IntVar(&o.maxHeader, "max-header", 64<<10, "largest header of a request in `bytes`")
@@ -245,7 +247,7 @@ func start(ctx context.Context, g *globals, o *serveOptions) (_ *running, err er
 	registerStats(registry, db)
 	s.server = server.New(server.Options{
 		Directories: s.dirs, PublicURL: public, TrustedProxies: in.proxies, FollowProxy: o.publicURL == "",
-		MaxBody: o.maxBody, Rate: o.rate, Burst: o.burst,
+		MaxBody: o.maxBody, MaxBulk: o.maxBulk, Rate: o.rate, Burst: o.burst,
 		Metrics: registry, HideMetrics: o.admin != "", Version: buildVersion(), Log: in.log,
 	})
 	s.listener = ln

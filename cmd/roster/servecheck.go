@@ -56,6 +56,7 @@ func (o *serveOptions) checkNumbers() error {
 		{"rate", o.rate >= 0}, // false of NaN too
 		{"burst", o.burst >= 0},
 		{"max-body", o.maxBody >= 0},
+		{"max-bulk", o.maxBulk >= 0},
 		{"max-scan", o.maxScan >= 0},
 		{"max-header", o.maxHeader >= 0},
 		{"header-timeout", o.headerTimeout >= 0},

@@ -156,16 +156,16 @@ func integer(q url.Values, name string, absent int) (int, error) {
 	return n, nil
 }
 
-// read reads the body of a request into dst, up to MaxBody.
-func (s *Server) read(r *request, dst []byte) ([]byte, error) {
-	if r.ContentLength > s.MaxBody {
-		return dst, &http.MaxBytesError{Limit: s.MaxBody}
+// read reads the body of a request into dst, up to most bytes.
+func (s *Server) read(r *request, dst []byte, most int64) ([]byte, error) {
+	if r.ContentLength > most {
+		return dst, &http.MaxBytesError{Limit: most}
 	}
 	buf := bytes.NewBuffer(dst)
 	if r.ContentLength > 0 {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
-	_, err := buf.ReadFrom(http.MaxBytesReader(r.w, r.Body, s.MaxBody))
+	_, err := buf.ReadFrom(http.MaxBytesReader(r.w, r.Body, most))
 	switch {
 	case err == nil:
 	case errors.As(err, new(*http.MaxBytesError)):

@@ -36,12 +36,10 @@ type (
 	configBody struct {
 		Schemas []string  `json:"schemas"`
 		Patch   supported `json:"patch"`
-		// The two limits are there although bulk is not: a client was seen to
-		// give up on the whole document without them.
-		Bulk struct {
+		Bulk    struct {
 			supported
-			MaxOperations  int `json:"maxOperations"`
-			MaxPayloadSize int `json:"maxPayloadSize"`
+			MaxOperations  int   `json:"maxOperations"`
+			MaxPayloadSize int64 `json:"maxPayloadSize"`
 		} `json:"bulk"`
 		Filter struct {
 			supported
@@ -82,7 +80,7 @@ func (s *Server) discover(r *request, seg []string) error {
 		if len(seg) == 2 {
 			return scim.Errorf(404, "", "no such endpoint")
 		}
-		return r.sendJSON(http.StatusOK, config(r.dir.Model.Rules, base))
+		return r.sendJSON(http.StatusOK, s.config(r.dir.Model.Rules, base))
 	case "Schemas":
 		for _, sc := range r.dir.Model.Schemas {
 			ids = append(ids, sc.ID)
@@ -115,7 +113,7 @@ func (s *Server) discover(r *request, seg []string) error {
 }
 
 // config says what this version offers, and no more.
-func config(rules scim.RuleSet, base string) *configBody {
+func (s *Server) config(rules scim.RuleSet, base string) *configBody {
 	c := &configBody{
 		Schemas: []string{scim.ServiceProviderConfigURN},
 		ETag:    supported{true},
@@ -125,6 +123,7 @@ func config(rules scim.RuleSet, base string) *configBody {
 		}},
 		Meta: meta{"ServiceProviderConfig", base + "/ServiceProviderConfig"},
 	}
+	c.Bulk.Supported, c.Bulk.MaxOperations, c.Bulk.MaxPayloadSize = true, scim.MaxBulkOperations, s.MaxBulk
 	c.Filter.Supported, c.Filter.MaxResults = true, rules.MaxPage
 	return c
 }

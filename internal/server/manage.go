@@ -128,7 +128,7 @@ func (s *Server) body(r *request, v any) error {
 	data := getBuffer()
 	defer putBuffer(data)
 	var err error
-	if *data, err = s.read(r, *data); err != nil {
+	if *data, err = s.read(r, *data, s.MaxBody); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(*data, v, json.RejectUnknownMembers(true)); err != nil {

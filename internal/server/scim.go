@@ -105,7 +105,9 @@ func (s *Server) resource(r *request, seg []string) error {
 	switch seg[0] {
 	case "Schemas", "ResourceTypes", "ServiceProviderConfig":
 		return s.discover(r, seg)
-	case "Bulk", "Me", ".search":
+	case "Bulk":
+		return s.bulk(r)
+	case "Me", ".search":
 		r.route = "scim /" + seg[0]
 		return notYet(r)
 	}
@@ -255,7 +257,7 @@ func (s *Server) write(r *request, t *scim.Type, status int, hasBody bool, do fu
 		if err := jsonBody(r.Request); err != nil {
 			return err
 		}
-		if *data, err = s.read(r, *data); err != nil {
+		if *data, err = s.read(r, *data, s.MaxBody); err != nil {
 			return err
 		}
 		var notes scim.Notes

@@ -45,6 +45,8 @@ type Options struct {
 	FollowProxy    bool
 	// MaxBody is the largest body of a request in bytes. 0: DefaultMaxBody.
 	MaxBody int64
+	// MaxBulk is that of a bulk request. 0: DefaultMaxBulk.
+	MaxBulk int64
 	// Rate is how many requests a second each key may make, Burst how many at
 	// once. Rate 0: no limit. Burst 0: Rate, at least 1.
 	Rate  float64
@@ -82,6 +84,9 @@ func New(o Options) *Server {
 	}
 	if s.MaxBody == 0 {
 		s.MaxBody = DefaultMaxBody
+	}
+	if s.MaxBulk == 0 {
+		s.MaxBulk = DefaultMaxBulk
 	}
 	if o.Rate > 0 {
 		s.limits = newLimiter(o.Rate, o.Burst)
