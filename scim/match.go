@@ -22,6 +22,12 @@ func (f *Filter) Match(r *Resource, m *Meta) bool {
 	return (&matcher{f: f, r: r, m: m}).holds(f.Root(), nil)
 }
 
+// MatchValue reports whether f, the filter of a Path or of a MemberOp, holds of
+// one value of its attribute.
+func (f *Filter) MatchValue(v Value) bool {
+	return (&matcher{f: f}).holds(f.Root(), &v)
+}
+
 type matcher struct {
 	f *Filter
 	r *Resource

@@ -17,7 +17,7 @@ import (
 const (
 	MaxDepth   = 32       // levels of objects and arrays
 	MaxMembers = 1000     // members of one object, known or not
-	MaxValues  = 1000     // values of one multi-valued attribute
+	MaxValues  = 1000     // values of one multi-valued attribute; of members MaxPatchMembers
 	MaxText    = 64 << 10 // bytes of one text
 	maxNotes   = 20       // notes of one request, of each sort
 )
@@ -70,6 +70,8 @@ type parser struct {
 	buf    bytes.Buffer
 	dec    jsontext.Decoder
 	stored bool
+	patch  bool // the value of a PATCH operation: null and "" clear, inside an object too
+	op     int  // its place in Operations
 	notes  Notes
 
 	text    string   // the whole input: the texts of a resource are parts of it
@@ -88,8 +90,13 @@ type placed struct {
 }
 
 func (p *parser) reset(t *Type, data []byte) {
-	p.typ, p.stored, p.notes = t, false, Notes{}
-	p.text = string(data)
+	p.resetText(t, data, string(data))
+}
+
+// resetText is reset for data whose text is there already.
+func (p *parser) resetText(t *Type, data []byte, text string) {
+	p.typ, p.stored, p.patch, p.notes = t, false, false, Notes{}
+	p.text = text
 	p.buf = *bytes.NewBuffer(data)
 	p.dec.Reset(&p.buf)
 	if n := len(t.attrs); len(p.seen) < n {
@@ -118,29 +125,47 @@ func (p *parser) keep(members []Member) []Member {
 }
 
 func (p *parser) resource() (*Resource, error) {
-	if k := p.dec.PeekKind(); k != '{' {
-		switch _, err := p.dec.ReadToken(); {
-		case err == io.EOF:
-			return nil, Errorf(400, InvalidSyntax, "the body is empty: send a JSON object")
-		case err != nil:
-			return nil, p.syntax(err)
-		}
-		return nil, Errorf(400, InvalidSyntax, "the body must be a JSON object, not %s", kindName(k))
+	if err := p.begin(); err != nil {
+		return nil, err
 	}
 	members, err := p.object(p.typ.root)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := p.dec.ReadToken(); err != io.EOF {
-		if err == nil {
-			err = errors.New("more data after the object")
-		}
-		return nil, p.syntax(err)
+	if err := p.end(); err != nil {
+		return nil, err
 	}
 	if members, err = p.place(members); err != nil {
 		return nil, err
 	}
 	return &Resource{typ: p.typ, members: members}, nil
+}
+
+// begin demands that the body is an object.
+func (p *parser) begin() error {
+	k := p.dec.PeekKind()
+	if k == '{' {
+		return nil
+	}
+	switch _, err := p.dec.ReadToken(); {
+	case err == io.EOF:
+		return Errorf(400, InvalidSyntax, "the body is empty: send a JSON object")
+	case err != nil:
+		return p.syntax(err)
+	}
+	return Errorf(400, InvalidSyntax, "the body must be a JSON object, not %s", kindName(k))
+}
+
+// end demands that nothing follows the body.
+func (p *parser) end() error {
+	_, err := p.dec.ReadToken()
+	if err == io.EOF {
+		return nil
+	}
+	if err == nil {
+		err = errors.New("more data after the object")
+	}
+	return p.syntax(err)
 }
 
 // object reads an object whose members are the subs of scope.
@@ -150,7 +175,9 @@ func (p *parser) object(scope *Attr) ([]Member, error) {
 	}
 	p.objects++
 	object := p.objects
-	complex := scope != p.typ.root && !scope.Extension // is replaced as a whole: a null in it says nothing
+	// A complex value is replaced as a whole, and a null in it says nothing; but
+	// a PATCH works on the sub-attributes of a single one.
+	complex := scope != p.typ.root && !scope.Extension && (!p.patch || scope.MultiValued || scope.Top() != scope)
 	var buf [16]Member
 	members, sorted := buf[:0], true
 	for n := 0; p.dec.PeekKind() != '}'; n++ {
@@ -232,7 +259,7 @@ func (p *parser) place(members []Member) ([]Member, error) {
 			return nil, Errorf(400, InvalidSyntax, "%s is given twice (at /%s)", m.Attr.Path, clip(m.at))
 		}
 		below := slices.Clone(o.Members())
-		if m.outer.Extension || !m.Value.unset() {
+		if m.outer.Extension || p.patch || !m.Value.unset() {
 			below = append(below, m.Member)
 			slices.SortFunc(below, byOrd)
 		}
@@ -250,14 +277,20 @@ func (p *parser) unknown(scope *Attr, name string) error {
 	case scope != p.typ.root:
 		path = scope.Path + "." + name
 	}
-	if len(path) > 100 {
-		path = strings.ToValidUTF8(path[:100], "") + "…"
-	}
+	path = clipName(path)
 	if p.typ.Rules.RefuseUnknown && !p.stored {
 		return p.invalid(InvalidSyntax, "%s has no attribute %s: correct the name, or leave it out", p.typ.Name, path)
 	}
 	note(&p.notes.Ignored, path)
 	return p.skip()
+}
+
+// clipName bounds what is told of a name that no schema knows.
+func clipName(s string) string {
+	if len(s) <= 100 {
+		return s
+	}
+	return strings.ToValidUTF8(s[:100], "") + "…"
 }
 
 // skip passes over a value of any kind, within the bound of depth.
@@ -280,7 +313,12 @@ func (p *parser) skip() error {
 func (p *parser) member(a *Attr) (Value, error) {
 	switch {
 	case p.stored:
-	case a.Mutability == ReadOnly, a.parent.Mutability == ReadOnly:
+	case a.readOnly():
+		if p.patch && a.Top() == a {
+			if err := p.passOver(a); err != nil {
+				return Value{}, err
+			}
+		}
 		return Value{}, p.skip()
 	case a.never(), a.parent.never(): // checked, and forgotten
 		_, err := p.value(a)
@@ -311,73 +349,11 @@ func (p *parser) value(a *Attr) (Value, error) {
 	return p.single(a, kind)
 }
 
-func (p *parser) list(a *Attr, kind jsontext.Kind) (Value, error) {
-	if kind != '[' {
-		return Value{}, p.mismatch(a, kind, "an array")
-	}
-	if _, err := p.dec.ReadToken(); err != nil {
-		return Value{}, p.syntax(err)
-	}
-	var buf [4]Value
-	items := buf[:0]
-	for n := 0; p.dec.PeekKind() != ']'; n++ {
-		if n >= MaxValues && !p.stored {
-			return Value{}, p.invalid(InvalidValue, "%s has more than %d values", a.Path, MaxValues)
-		}
-		kind := p.dec.PeekKind()
-		if kind == 'n' {
-			if _, err := p.dec.ReadToken(); err != nil {
-				return Value{}, p.syntax(err)
-			}
-			continue
-		}
-		it, err := p.single(a, kind)
-		if err != nil {
-			return Value{}, err
-		}
-		if p.stored || !it.unset() {
-			items = append(items, it)
-		}
-	}
-	if _, err := p.dec.ReadToken(); err != nil {
-		return Value{}, p.syntax(err)
-	}
-	if !p.stored {
-		items = distinct(items)
-	}
-	return listValue(slices.Clone(items)), nil
-}
-
-// distinct drops from items what is there already: the same value twice is one
-// (RFC 7643 section 2.4).
-func distinct(items []Value) []Value {
-	if len(items) <= 8 {
-		kept := items[:0]
-		for _, it := range items {
-			if !slices.ContainsFunc(kept, it.Equal) {
-				kept = append(kept, it)
-			}
-		}
-		return kept
-	}
-	seen := make(map[string]bool, len(items))
-	var key []byte
-	return slices.DeleteFunc(items, func(it Value) bool {
-		key = it.AppendJSON(key[:0])
-		if seen[string(key)] {
-			return true
-		}
-		seen[string(key)] = true
-		return false
-	})
-}
-
 // single reads one value of a: its only one, or one of a list.
 func (p *parser) single(a *Attr, kind jsontext.Kind) (Value, error) {
 	switch a.Type {
 	case TypeComplex:
-		if kind == '"' && a.Name == "manager" && p.typ.Rules.Tolerant && !p.stored {
-			sub := a.Sub("value")
+		if sub := a.Sub("value"); kind == '"' && sub != nil && (a.Name == "manager" || a.linked) && p.typ.Rules.Tolerant && !p.stored {
 			v, err := p.string(sub)
 			if err != nil || v.kind == Absent {
 				return v, err
@@ -414,7 +390,7 @@ func (p *parser) mismatch(a *Attr, kind jsontext.Kind, want string) error {
 		_, err := p.dec.ReadToken()
 		return p.syntax(err)
 	}
-	at := string(p.dec.StackPointer())
+	at := p.pointer(p.dec.StackPointer())
 	if in, n := p.dec.StackIndex(p.dec.StackDepth()); in == '[' {
 		if n > 0 { // the pointer is that of the value before
 			at = at[:strings.LastIndexByte(at, '/')]
@@ -427,10 +403,18 @@ func (p *parser) mismatch(a *Attr, kind jsontext.Kind, want string) error {
 // invalid is an error at the place that was read last.
 func (p *parser) invalid(typ, format string, args ...any) error {
 	e := Errorf(400, typ, format, args...)
-	if at := p.dec.StackPointer(); at != "" {
-		e.Detail += " (at " + clip(string(at)) + ")"
+	if at := p.pointer(p.dec.StackPointer()); at != "" {
+		e.Detail += " (at " + clip(at) + ")"
 	}
 	return e
+}
+
+// pointer returns where in the body at is.
+func (p *parser) pointer(at jsontext.Pointer) string {
+	if p.patch {
+		return fmt.Sprintf("/Operations/%d/value%s", p.op, at)
+	}
+	return string(at)
 }
 
 func (p *parser) syntax(err error) error {
@@ -439,8 +423,8 @@ func (p *parser) syntax(err error) error {
 		return Errorf(400, InvalidSyntax, "not valid JSON: %v", err)
 	}
 	e := Errorf(400, InvalidSyntax, "not valid JSON: %s", clip(strings.TrimPrefix(se.Err.Error(), "jsontext: ")))
-	if se.JSONPointer != "" {
-		e.Detail += " (at " + clip(string(se.JSONPointer)) + ")"
+	if at := p.pointer(se.JSONPointer); at != "" {
+		e.Detail += " (at " + clip(at) + ")"
 	}
 	return e
 }

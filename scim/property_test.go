@@ -37,6 +37,10 @@ func genBody(typ *scim.Type) *rapid.Generator[string] {
 			case a.Path == "emails":
 				members = append(members, genName(t, a.Name)+`:[{"value":`+genText(t, 1)+`,"primary":true},{"value":`+genText(t, 1)+`}]`)
 				continue
+			case a.Path == "members":
+				items := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) string { return `{"value":` + genText(t, 1) + `}` }), 0, 3).Draw(t, "members")
+				members = append(members, genName(t, a.Name)+":["+strings.Join(items, ",")+"]")
+				continue
 			case a.Required:
 				members = append(members, genName(t, a.Name)+":"+genText(t, 1))
 				continue

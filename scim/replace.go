@@ -43,13 +43,7 @@ func Replace(current, body *Resource) (next *Resource, ignored []string, err err
 		return nil, nil, err
 	}
 	next = &Resource{typ: t, members: members}
-	if t.active != nil && next.value(t.active).kind == Absent {
-		if t.Rules.KeepOmittedActive {
-			next.set(t.active, current.value(t.active))
-		} else {
-			next.set(t.active, BoolValue(true))
-		}
-	}
+	next.assignActive(current)
 	if ext := t.externalID; t.Rules.KeepOmittedExternalID && body.value(ext).kind == Absent {
 		next.set(ext, current.value(ext))
 	}
@@ -70,6 +64,19 @@ func Replace(current, body *Resource) (next *Resource, ignored []string, err err
 	return next, ignored, next.check()
 }
 
+// assignActive gives r its active where a client left it out: that of current,
+// or true, as the rules say.
+func (r *Resource) assignActive(current *Resource) {
+	t := r.typ
+	switch {
+	case t.active == nil || r.value(t.active).kind != Absent:
+	case t.Rules.KeepOmittedActive:
+		r.set(t.active, current.value(t.active))
+	default:
+		r.set(t.active, BoolValue(true))
+	}
+}
+
 // replaceMembers makes the members of one level: those at the top, or those of
 // an extension, whose attributes are replaced one by one like those at the top.
 // A complex attribute is replaced as a whole, but for what a client cannot
@@ -80,7 +87,7 @@ func replaceMembers(scope *Attr, current, body []Member) ([]Member, error) {
 		var old, sent Value
 		old, current = shift(current, a)
 		sent, body = shift(body, a)
-		if old.kind == Absent && sent.kind == Absent {
+		if old.kind == Absent && sent.kind == Absent || a.linked {
 			continue
 		}
 		switch {
@@ -126,7 +133,7 @@ func settle(members []Member) []Member {
 		if m.Attr.Extension {
 			m.Value = objectValue(settle(m.Value.Members()))
 		}
-		if !m.Value.unset() {
+		if !m.Value.unset() && !m.Attr.linked {
 			out = append(out, m)
 		}
 	}

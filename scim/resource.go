@@ -42,6 +42,11 @@ func find(members []Member, a *Attr) Value {
 	return Value{}
 }
 
+// Equal reports whether r and o hold the same values.
+func (r *Resource) Equal(o *Resource) bool {
+	return objectValue(r.members).Equal(objectValue(o.members))
+}
+
 // Append appends the canonical document of r to dst: one JSON object of the
 // attributes that have a value, in the order of the schema.
 func (r *Resource) Append(dst []byte) []byte {

@@ -72,6 +72,9 @@ func (p *parser) string(a *Attr) (Value, error) {
 		return StringValue(s), nil
 	}
 	if s == "" && !p.typ.Rules.KeepEmptyStrings {
+		if p.patch {
+			return Value{kind: Null}, nil
+		}
 		return Value{}, nil
 	}
 	if len(s) > MaxText {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,6 +34,10 @@ var update = flag.Bool("update", false, "write the outputs in testdata/*.txt aga
 //	current   the same, and the document is the current one for replace
 //	set       path and value, for the current document
 //	replace   the input is a body; the output is what changed, or "unchanged"
+//	patch     the same of a PATCH, and what it does to members; "apply" makes its
+//	          result the current document; the body may be Operations alone
+//	path      the input is a path; the output is its canonical form
+//	linked    the input is a body; the output is its members
 //	diff      the input is two bodies, a line each
 //	render    the input is a body; the output is the answer that shows it
 //	decode    the input is a document
@@ -231,6 +236,21 @@ func (m *machine) run(t *testing.T, c *tableCase) string {
 			out = append(out, "ignored "+name)
 		}
 		return strings.Join(out, "\n")
+	case "patch":
+		return m.patch(t, c, slices.Contains(rest, "apply"))
+	case "path":
+		p, err := typ.ParsePath(input)
+		if err != nil {
+			return fail(err)
+		}
+		return p.String()
+	case "linked":
+		r, _, err := typ.Parse([]byte(input))
+		if err != nil {
+			return fail(err)
+		}
+		members, sent := r.Linked()
+		return fmt.Sprint(members, " ", sent)
 	case "diff":
 		a, b, _ := strings.Cut(input, "\n")
 		side := func(s string) *scim.Resource {

@@ -42,6 +42,11 @@ func (a *Attr) Sub(name string) *Attr {
 // and nothing here compares with it (a password above all).
 func (a *Attr) never() bool { return a.Returned == ReturnedNever || a.Mutability == WriteOnly }
 
+// readOnly says that a client can write neither a nor what it is a part of.
+func (a *Attr) readOnly() bool {
+	return a.Mutability == ReadOnly || a.parent != nil && a.parent.Mutability == ReadOnly
+}
+
 // A Type is a resource type bound to its schemas and to a rule set: an
 // immutable table of attributes, safe for concurrent use.
 type Type struct {

@@ -1,0 +1,108 @@
+package scim_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/roster-scim/roster/scim"
+)
+
+// patchBody returns a PATCH request: input itself, or that of its operations.
+func patchBody(input string) []byte {
+	if strings.HasPrefix(input, "[") {
+		input = `{"schemas":["` + scim.PatchOpURN + `"],"Operations":` + input + `}`
+	}
+	return []byte(input)
+}
+
+func (m *machine) patch(t *testing.T, c *tableCase, keep bool) string {
+	t.Helper()
+	before := text(m.current)
+	p, notes, err := m.current.Type().ParsePatch(patchBody(c.input))
+	if err != nil {
+		return err.Error()
+	}
+	next, more, err := p.Apply(m.current)
+	if text(m.current) != before {
+		t.Errorf("line %d: Apply changed the current resource", c.line)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	var out []string
+	for _, d := range scim.Diff(m.current, next) {
+		out = append(out, d.String())
+	}
+	if (next == m.current) != (text(next) == before) || (len(out) == 0) != (next == m.current) {
+		t.Errorf("line %d: Apply, Diff and the documents disagree: %s -> %s", c.line, before, text(next))
+	}
+	out = append(out, memberOps(p)...)
+	if len(out) == 0 {
+		out = append(out, "unchanged")
+	}
+	for _, n := range append(notes.Ignored, more.Ignored...) {
+		out = append(out, "ignored "+n)
+	}
+	for _, n := range append(notes.Coerced, more.Coerced...) {
+		out = append(out, "coerced "+n)
+	}
+	if keep {
+		m.current = next
+	}
+	return strings.Join(out, "\n")
+}
+
+func memberOps(p *scim.Patch) (out []string) {
+	for _, op := range p.Members() {
+		s := op.Kind.String()
+		for _, member := range op.Members {
+			s += " " + member.Value
+			if member.Type != "" {
+				s += "/" + member.Type
+			}
+		}
+		if op.Where != nil {
+			s += " " + op.Where.String()
+		}
+		if op.Target {
+			s += " (must be there)"
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func BenchmarkPatch(b *testing.B) {
+	for _, bb := range []struct{ name, body string }{
+		{"active", `[{"op":"replace","path":"active","value":false}]`},
+		{"no_path", `[{"op":"replace","value":{"active":false}}]`},
+		{"filter", `[{"op":"replace","path":"emails[type eq \"work\"].value","value":"b@example.com"}]`},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			typ, body := typeOf(b, scim.Standard, "User"), patchBody(bb.body)
+			current := created(b, typ, rfcUser)
+			b.ReportAllocs()
+			for b.Loop() {
+				p, _, err := typ.ParsePatch(body)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if next, _, err := p.Apply(current); err != nil || next == current {
+					b.Fatal(next, err)
+				}
+			}
+		})
+	}
+	b.Run("members", func(b *testing.B) {
+		typ := typeOf(b, scim.Standard, "Group")
+		body := patchBody(`[{"op":"add","path":"members","value":` + list(scim.MaxPatchMembers, func(i int) string { return fmt.Sprintf(`{"value":"%d"}`, i) }) + `}]`)
+		b.SetBytes(int64(len(body)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, _, err := typ.ParsePatch(body); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

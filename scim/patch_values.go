@@ -1,0 +1,220 @@
+package scim
+
+import (
+	"slices"
+	"strings"
+)
+
+// step counts what the operations look at: a client drives it.
+func (x *applier) step(n int) *Error {
+	if x.steps += n; x.steps > maxPatchSteps {
+		return Errorf(400, TooMany, "the operations compare too many values: send them in several requests")
+	}
+	return nil
+}
+
+// values applies an operation to some of the values of an attribute, or to a
+// sub-attribute of them.
+func (x *applier) values(o *operation) *Error {
+	a, f := o.path.attr, o.path.filter
+	old := x.next.value(a)
+	items := old.Items()
+	if !a.MultiValued && !old.unset() {
+		items = []Value{old}
+	}
+	if f != nil {
+		if err := x.step(len(items) * len(f.nodes)); err != nil {
+			return err
+		}
+	}
+	out := slices.Clone(items)
+	touched := make([]bool, len(out))
+	found := false
+	for i, it := range out {
+		if f != nil && !f.MatchValue(it) {
+			continue
+		}
+		v, err := x.element(o, it)
+		if err != nil {
+			return err
+		}
+		out[i], touched[i], found = v, true, true
+	}
+	if !found {
+		v, err := x.absent(o)
+		if err != nil || v.unset() {
+			return err
+		}
+		out, touched = append(out, v), append(touched, true)
+	}
+	if !a.MultiValued {
+		return x.put(a, out[0])
+	}
+	v, err := x.list(a, old, out, touched, true)
+	if err != nil {
+		return err
+	}
+	return x.put(a, v)
+}
+
+// element returns what an operation makes of one of the values that its path
+// names.
+func (x *applier) element(o *operation, it Value) (Value, *Error) {
+	a := o.path.attr
+	switch {
+	case o.path.sub != nil:
+		return x.sub(o, it, o.path.sub)
+	case o.op == opAdd && o.value.unset():
+		return it, nil
+	case o.op == opAdd && a.Type == TypeComplex, a.Type == TypeComplex && !a.MultiValued && o.op == opReplace && !o.value.unset():
+		return x.merge(o, it, o.value)
+	case a.Type == TypeComplex && !a.MultiValued:
+		return x.clear(it)
+	}
+	return o.value, nil // of a remove: none
+}
+
+// absent returns the value that an operation makes where its path matches none.
+// An add makes one with what the filter says eq of, which is what Entra ID
+// expects; a remove has nothing to do; anything else has no target.
+func (x *applier) absent(o *operation) (Value, *Error) {
+	a, f := o.path.attr, o.path.filter
+	if o.op == opRemove && (f == nil || o.path.typ.Rules.Tolerant) {
+		if f != nil {
+			note(&x.notes.Coerced, o.path.name()+" (nothing to remove)")
+		}
+		return Value{}, nil
+	}
+	noTarget := Errorf(400, NoTarget, "no value of %s matches the path: correct the filter, or add the value", a.Path)
+	if !o.path.typ.Rules.Tolerant || a.Type != TypeComplex || !a.MultiValued || o.op == opReplace && f != nil {
+		return Value{}, noTarget
+	}
+	var members []Member
+	if f != nil {
+		var ok bool
+		if members, ok = f.equalities(f.Root(), nil); !ok {
+			return Value{}, noTarget
+		}
+	}
+	given := o.value
+	if sub := o.path.sub; sub != nil {
+		given = objectValue([]Member{{sub, given}})
+	}
+	made := len(given.Members()) > 0
+	for _, m := range given.Members() {
+		made = made && !m.Value.unset()
+		members = put(members, m.Attr, m.Value)
+	}
+	if !made {
+		return Value{}, nil
+	}
+	note(&x.notes.Coerced, o.path.name()+" (add if absent)")
+	return objectValue(members), nil
+}
+
+// equalities returns what f, from n on, says eq of; ok is false when it says
+// anything else, eq of one attribute twice, or eq of what no value may be.
+func (f *Filter) equalities(n *Node, found []Member) (members []Member, ok bool) {
+	switch {
+	case n.Op == And:
+		if found, ok = f.equalities(f.Left(n), found); ok {
+			found, ok = f.equalities(f.Right(n), found)
+		}
+		return found, ok
+	case n.Op != Eq || n.Attr.readOnly() || find(found, n.Attr).kind != Absent:
+	case n.Value.kind == Bool, n.Value.kind == String && (n.Attr.Type == TypeString || n.Attr.Type == TypeReference) &&
+		n.Value.text != "" && !strings.Contains(n.Value.text, "\x00"):
+		return put(found, n.Attr, n.Value), true
+	}
+	return nil, false
+}
+
+// append adds the values of given that old does not have. One that is there in
+// value and type is the same one: it gets the other sub-attributes.
+func (x *applier) append(o *operation, a *Attr, old, given Value) (Value, *Error) {
+	out := slices.Clone(old.Items())
+	touched := make([]bool, len(out), len(out)+len(given.Items()))
+	merged := false
+	for _, it := range given.Items() {
+		if err := x.step(len(out)); err != nil {
+			return Value{}, err
+		}
+		i := slices.IndexFunc(out, func(v Value) bool { return v.Equal(it) || sameValue(a, v, it) })
+		if i < 0 {
+			out, touched = append(out, it), append(touched, true)
+			continue
+		}
+		if a.Type == TypeComplex {
+			v, err := x.merge(o, out[i], it)
+			if err != nil {
+				return Value{}, err
+			}
+			merged = merged || !v.Equal(out[i])
+			out[i] = v
+		}
+		touched[i] = true
+	}
+	return x.list(a, old, out, touched, merged)
+}
+
+// sameValue reports whether two complex values of a list have one value and one
+// type, which no two should (RFC 7643 section 2.4).
+func sameValue(a *Attr, v, w Value) bool {
+	value, typ := a.names["value"], a.names["type"]
+	if value == nil || a.Type != TypeComplex {
+		return false
+	}
+	b, c := find(v.Members(), value), find(w.Members(), value)
+	return b.kind == String && c.kind == String && value.Key(b.text) == value.Key(c.text) &&
+		(typ == nil || typ.Key(find(v.Members(), typ).text) == typ.Key(find(w.Members(), typ).text))
+}
+
+// list returns the list of what is left of out, in which some values may be
+// there twice. When a touched value is primary, no other is (RFC 7644 section
+// 3.5.2).
+func (x *applier) list(a *Attr, old Value, out []Value, touched []bool, twice bool) (Value, *Error) {
+	if a.primary != nil {
+		primary := func(v Value) bool { return find(v.Members(), a.primary).Bool() }
+		now := false
+		for i, v := range out {
+			now = now || touched[i] && primary(v)
+		}
+		for i, v := range out {
+			if now && !touched[i] && primary(v) {
+				out[i] = objectValue(put(slices.Clone(v.Members()), a.primary, BoolValue(false)))
+			}
+		}
+	}
+	if out = slices.DeleteFunc(out, Value.unset); twice {
+		out = distinct(out)
+	}
+	if len(out) > MaxValues && len(out) > len(old.Items()) {
+		return Value{}, Errorf(400, InvalidValue, "%s would have more than %d values", a.Path, MaxValues)
+	}
+	return listValue(out), nil
+}
+
+// subtract removes from old the values that given describes: those that have
+// all the sub-attributes of one of them.
+func (x *applier) subtract(a *Attr, old, given Value) (Value, *Error) {
+	if err := x.step(len(old.Items()) * len(given.Items())); err != nil {
+		return Value{}, err
+	}
+	out := slices.DeleteFunc(slices.Clone(old.Items()), func(v Value) bool {
+		return slices.ContainsFunc(given.Items(), func(w Value) bool { return describes(a, w, v) })
+	})
+	return listValue(out), nil
+}
+
+// describes reports whether v, a value of a, has all that w has.
+func describes(a *Attr, w, v Value) bool {
+	if w.kind != Object {
+		return w.kind == v.kind && a.Key(w.text) == a.Key(v.text)
+	}
+	for _, m := range w.Members() {
+		if !describes(m.Attr, m.Value, find(v.Members(), m.Attr)) {
+			return false
+		}
+	}
+	return true
+}
