@@ -61,6 +61,26 @@ type request struct {
 // two that a filter decides are brought together: each member is named once.
 func (p *Patch) Members() []MemberOp { return p.members }
 
+// Append appends what p does to dst, in one spelling for all that mean the same:
+// for comparing two, and without a value that must not be kept.
+func (p *Patch) Append(dst []byte) []byte {
+	for _, o := range p.ops {
+		dst = append(append(append(dst, patchOps[o.op]...), ' '), o.path.String()...)
+		dst = append(o.value.AppendJSON(append(dst, ' ')), '\n')
+	}
+	for _, m := range p.members {
+		dst = append(dst, m.Kind.String()...)
+		for _, l := range m.Members {
+			dst = append(appendString(append(dst, ' '), l.Value), l.Type...)
+		}
+		if m.Where != nil {
+			dst = append(append(dst, ' '), m.Where.String()...)
+		}
+		dst = append(dst, '\n')
+	}
+	return dst
+}
+
 // ParsePatch reads the body of a PATCH. Outside the strict rules it takes what
 // identity providers send against the RFC, and notes it:
 //

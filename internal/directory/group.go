@@ -2,6 +2,7 @@ package directory
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -212,6 +213,113 @@ func (m *membership) replace(links []scim.Link) (ignored []string, err error) {
 	}
 	m.remove = slices.DeleteFunc(current, func(id string) bool { return keep[id] })
 	return m.find(more, 400)
+}
+
+// patch notes what a PATCH does to the members.
+func (m *membership) patch(ops []scim.MemberOp) (ignored []string, err error) {
+	if len(ops) == 0 {
+		return nil, nil
+	}
+	// Who comes and who goes, by id. Of who is named neither, cleared decides.
+	var add []scim.Link
+	coming, going, cleared := make(map[string]bool), make(map[string]bool), false
+	remove := func(id string) {
+		delete(coming, id)
+		going[id] = true
+	}
+	for _, op := range ops {
+		switch op.Kind {
+		case scim.ClearMembers:
+			clear(coming)
+			clear(going)
+			cleared = true
+		case scim.AddMembers:
+			for _, l := range op.Members {
+				coming[l.Value] = true
+				delete(going, l.Value)
+				add = append(add, scim.Link{ID: l.Value, Type: l.Type})
+			}
+		case scim.RemoveMembers:
+			found := false
+			for _, l := range op.Members {
+				if op.Target && !found {
+					if found, err = m.has(l.Value, coming, going, cleared); err != nil {
+						return nil, err
+					}
+				}
+				remove(l.Value)
+			}
+			if op.Target && !found {
+				return nil, scim.ErrNoMember()
+			}
+		case scim.RemoveWhere:
+			ids, err := m.where(op.Where, coming, going, cleared)
+			if err != nil {
+				return nil, err
+			}
+			if op.Target && len(ids) == 0 {
+				return nil, scim.ErrNoMember()
+			}
+			for _, id := range ids {
+				remove(id)
+			}
+		}
+	}
+	seen := make(map[string]bool)
+	add = slices.DeleteFunc(add, func(l scim.Link) bool {
+		again := seen[l.ID] || !coming[l.ID]
+		seen[l.ID] = true
+		return again
+	})
+	if cleared {
+		return m.replace(add)
+	}
+	for id := range going {
+		if isID(id) {
+			m.remove = append(m.remove, id)
+		}
+	}
+	slices.Sort(m.remove)
+	return m.find(add, 404)
+}
+
+// has reports whether a resource is a member now that these come and those go.
+func (m *membership) has(id string, coming, going map[string]bool, cleared bool) (bool, error) {
+	if coming[id] || going[id] || cleared || !isID(id) {
+		return coming[id], nil
+	}
+	list, err := m.tx.Memberships(m.directory.ID, []string{id})
+	return slices.ContainsFunc(list, func(s store.Membership) bool { return s.Group == m.group.ID }), err
+}
+
+// where returns the ids of the members that a filter holds of.
+func (m *membership) where(f *scim.Filter, coming, going map[string]bool, cleared bool) (ids []string, err error) {
+	t := m.directory.Model.Type(m.group.Type)
+	match := func(member store.Member) error {
+		if f.MatchValue(t.LinkedValue(scim.LinkedMember{Value: member.ID, Type: member.Type, Display: member.Label})) {
+			ids = append(ids, member.ID)
+		}
+		return nil
+	}
+	if len(coming) > 0 {
+		found, err := m.tx.Find(m.directory.ID, slices.Sorted(maps.Keys(coming)))
+		if err != nil {
+			return nil, err
+		}
+		for _, member := range found {
+			_ = match(member) // no error
+		}
+	}
+	if cleared {
+		return ids, nil
+	}
+	err = m.directory.members(m.tx, m.group.ID, func(member store.Member) error {
+		if coming[member.ID] || going[member.ID] {
+			return nil
+		}
+		return match(member)
+	})
+	return ids, err
 }
 
 // write does what was noted.

@@ -67,6 +67,8 @@ type Result struct {
 	// Ignored are the attributes whose value was not taken, beyond those that
 	// the schema does not know.
 	Ignored []string
+	// Coerced are the tolerances that a PATCH needed when it met the resource.
+	Coerced []string
 	// Answer is what Render made of the first of several requests with one
 	// Idempotency-Key; then nothing else is set.
 	Answer []byte
@@ -173,6 +175,32 @@ func (d *Directory) Replace(ctx context.Context, c Call, id string, body *scim.R
 			ignored = append(ignored, missing...)
 		}
 		return d.advance(c, roster.OpReplace, cur, old, next, &m, ignored)
+	})
+}
+
+// Patch does the operations of a PATCH, all or none (scim.Patch). When nothing
+// changes, the version and lastModified stay, and there is no event. Of the
+// members of a group it reads none, but where a filter on them has to be asked.
+func (d *Directory) Patch(ctx context.Context, c Call, t *scim.Type, id string, p *scim.Patch) (*Result, error) {
+	return d.write(ctx, c, func(tx store.Tx) (*Result, error) {
+		cur, old, err := d.current(tx, t, id, c)
+		if err != nil {
+			return nil, err
+		}
+		next, notes, err := p.Apply(old)
+		if err != nil {
+			return nil, err
+		}
+		m := membership{directory: d, tx: tx, group: cur}
+		missing, err := m.patch(p.Members())
+		if err != nil {
+			return nil, err
+		}
+		res, err := d.advance(c, roster.OpPatch, cur, old, next, &m, append(notes.Ignored, missing...))
+		if err == nil {
+			res.Coerced = notes.Coerced
+		}
+		return res, err
 	})
 }
 

@@ -62,7 +62,7 @@ func (r *request) replay(kept []byte) error {
 // idempotency puts the Idempotency-Key of a request into c. Of the body it
 // hashes what was parsed: a password is not in that, and must not be in a hash
 // that is kept.
-func idempotency(r *request, c *directory.Call, body *scim.Resource, render func(*directory.Result, []byte) (*answer, error)) error {
+func idempotency(r *request, c *directory.Call, body canonical, render func(*directory.Result, []byte) (*answer, error)) error {
 	name := r.Header.Get("Idempotency-Key")
 	if name == "" {
 		return nil

@@ -116,6 +116,7 @@ func (s *Server) discover(r *request, seg []string) error {
 func (s *Server) config(rules scim.RuleSet, base string) *configBody {
 	c := &configBody{
 		Schemas: []string{scim.ServiceProviderConfigURN},
+		Patch:   supported{true},
 		ETag:    supported{true},
 		AuthenticationSchemes: []authenticationScheme{{
 			Type: "oauthbearertoken", Name: "API key", Primary: true,

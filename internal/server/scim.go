@@ -111,7 +111,7 @@ func (s *Server) resource(r *request, seg []string) error {
 		r.route = "scim /" + seg[0]
 		return notYet(r)
 	}
-	return scim.Errorf(404, "", "no such endpoint: there are /Users, /Schemas, /ResourceTypes and /ServiceProviderConfig")
+	return scim.Errorf(404, "", "no such endpoint: /ResourceTypes lists those of resources; there are /Bulk, /Schemas, /ResourceTypes and /ServiceProviderConfig too")
 }
 
 func notYet(r *request) error {
@@ -146,9 +146,9 @@ func (s *Server) one(r *request, t *scim.Type, id string) error {
 	case http.MethodDelete:
 		return s.delete(r, t, id)
 	case http.MethodPatch:
-		return notYet(r)
+		return s.patch(r, t, id)
 	}
-	return notAllowed(r, "GET", "PUT", "DELETE")
+	return notAllowed(r, "GET", "PUT", "PATCH", "DELETE")
 }
 
 func (s *Server) get(r *request, t *scim.Type, id string) error {
@@ -223,26 +223,78 @@ func (s *Server) list(r *request, t *scim.Type) error {
 }
 
 func (s *Server) create(r *request, t *scim.Type) error {
-	return s.write(r, t, http.StatusCreated, true, func(c directory.Call, body *scim.Resource) (*directory.Result, error) {
-		return r.dir.Create(r.Context(), c, body)
+	var body *scim.Resource
+	return s.write(r, t, change{
+		status: http.StatusCreated,
+		parse:  parseResource(t, &body),
+		do: func(c directory.Call) (*directory.Result, error) {
+			c.IfMatch = nil // there is nothing to match yet
+			return r.dir.Create(r.Context(), c, body)
+		},
 	})
 }
 
 func (s *Server) replace(r *request, t *scim.Type, id string) error {
-	return s.write(r, t, http.StatusOK, true, func(c directory.Call, body *scim.Resource) (*directory.Result, error) {
-		return r.dir.Replace(r.Context(), c, id, body)
+	var body *scim.Resource
+	return s.write(r, t, change{
+		status: http.StatusOK,
+		parse:  parseResource(t, &body),
+		do: func(c directory.Call) (*directory.Result, error) {
+			return r.dir.Replace(r.Context(), c, id, body)
+		},
 	})
 }
 
+func (s *Server) patch(r *request, t *scim.Type, id string) error {
+	var body *scim.Patch
+	ch := change{
+		status: http.StatusOK,
+		parse: func(data []byte) (_ canonical, notes scim.Notes, err error) {
+			body, notes, err = t.ParsePatch(data)
+			return body, notes, err
+		},
+		do: func(c directory.Call) (*directory.Result, error) {
+			return r.dir.Patch(r.Context(), c, t, id, body)
+		},
+	}
+	if t.Schema == scim.GroupURN {
+		ch.maxLinks = t.Rules.AnswerMembers
+	}
+	return s.write(r, t, ch)
+}
+
 func (s *Server) delete(r *request, t *scim.Type, id string) error {
-	return s.write(r, t, http.StatusNoContent, false, func(c directory.Call, _ *scim.Resource) (*directory.Result, error) {
-		return r.dir.Delete(r.Context(), c, t, id)
+	return s.write(r, t, change{
+		status: http.StatusNoContent,
+		do: func(c directory.Call) (*directory.Result, error) {
+			return r.dir.Delete(r.Context(), c, t, id)
+		},
 	})
+}
+
+// A change is what tells one method that changes a resource from another.
+type change struct {
+	status   int
+	maxLinks int // an answer that would show more links is a 204; 0: none is
+	// parse reads the body; nil where there is none.
+	parse func([]byte) (canonical, scim.Notes, error)
+	do    func(directory.Call) (*directory.Result, error)
+}
+
+// canonical is a body that was parsed. Append appends what it says, whatever its
+// spelling was, and nothing of what must not be kept.
+type canonical interface{ Append(dst []byte) []byte }
+
+func parseResource(t *scim.Type, body **scim.Resource) func([]byte) (canonical, scim.Notes, error) {
+	return func(data []byte) (_ canonical, notes scim.Notes, err error) {
+		*body, notes, err = t.Parse(data)
+		return *body, notes, err
+	}
 }
 
 // write is what every change has in common: scope, projection, body, condition,
 // Idempotency-Key, and the answer.
-func (s *Server) write(r *request, t *scim.Type, status int, hasBody bool, do func(directory.Call, *scim.Resource) (*directory.Result, error)) error {
+func (s *Server) write(r *request, t *scim.Type, ch change) error {
 	if err := r.allow(writeScope(t)); err != nil {
 		return err
 	}
@@ -252,8 +304,8 @@ func (s *Server) write(r *request, t *scim.Type, status int, hasBody bool, do fu
 	}
 	data := getBuffer()
 	defer putBuffer(data)
-	var body *scim.Resource
-	if hasBody {
+	var body canonical
+	if ch.parse != nil {
 		if err := jsonBody(r.Request); err != nil {
 			return err
 		}
@@ -261,23 +313,30 @@ func (s *Server) write(r *request, t *scim.Type, status int, hasBody bool, do fu
 			return err
 		}
 		var notes scim.Notes
-		body, notes, err = t.Parse(*data)
+		body, notes, err = ch.parse(*data)
 		r.ignored, r.coerced = notes.Ignored, notes.Coerced
 		if err != nil {
 			return err
 		}
 	}
-	c := directory.Call{Key: r.key.ID, Request: r.id, Links: status != http.StatusNoContent && showsLinks(t, p)}
-	if status != http.StatusCreated {
-		c.IfMatch = condition(r.Header["If-Match"])
+	c := directory.Call{
+		Key: r.key.ID, Request: r.id, IfMatch: condition(r.Header["If-Match"]),
+		Links: ch.status != http.StatusNoContent && showsLinks(t, p), MaxLinks: ch.maxLinks,
 	}
 	render := func(res *directory.Result, dst []byte) (*answer, error) {
-		a := &answer{Status: status, Ignored: append(slices.Clip(r.ignored), res.Ignored...), Coerced: r.coerced, Resource: res.ID}
-		if status == http.StatusNoContent {
+		a := &answer{
+			Status: ch.status, Resource: res.ID,
+			Ignored: append(slices.Clip(r.ignored), res.Ignored...), Coerced: append(slices.Clip(r.coerced), res.Coerced...),
+		}
+		if ch.status == http.StatusNoContent {
 			return a, nil
 		}
 		meta := res.Meta(r.directoryURL())
 		a.ETag, a.Location = meta.ETag(), meta.Location
+		if c.Links && c.MaxLinks > 0 && res.Members > int64(c.MaxLinks) {
+			a.Status = http.StatusNoContent
+			return a, nil
+		}
 		var err error
 		a.Body, err = t.Render(dst, res.Doc, meta, p)
 		return a, err
@@ -285,7 +344,7 @@ func (s *Server) write(r *request, t *scim.Type, status int, hasBody bool, do fu
 	if err := idempotency(r, &c, body, render); err != nil {
 		return err
 	}
-	res, err := do(c, body)
+	res, err := ch.do(c)
 	if err != nil {
 		return err
 	}
