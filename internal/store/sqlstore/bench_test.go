@@ -40,7 +40,7 @@ func benchmark(b *testing.B, sizes []int, fn func(b *testing.B, db *DB, users in
 							r := record(benchDirectory, benchID(i), 1)
 							r.Created = time.Now()
 							r.Doc = benchDoc
-							if err := tx.Create(r, store.Keys{Terms: []store.Term{{Attribute: "userName", Value: r.ID}}}); err != nil {
+							if err := create(tx, r, store.Keys{Terms: []store.Term{{Attribute: "userName", Value: r.ID}}}); err != nil {
 								return err
 							}
 						}
@@ -95,10 +95,7 @@ func BenchmarkUpdate(b *testing.B) {
 				}
 				r.Version++
 				r.Modified = r.Modified.Add(time.Microsecond)
-				if err := tx.Replace(r, store.Keys{}, store.Keys{}); err != nil {
-					return err
-				}
-				return tx.Append(&roster.Event{
+				return tx.Replace(r, store.Keys{}, store.Keys{}, &roster.Event{
 					ID: id, Directory: benchDirectory, ResourceType: "User", Resource: id, Version: r.Version,
 					Operation: roster.OpReplace, Key: id, Request: id, At: r.Modified,
 					Changes: []roster.Change{{Attribute: "title", Before: quoted, After: quoted}},

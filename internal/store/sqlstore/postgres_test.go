@@ -101,7 +101,7 @@ func TestUpdate_DeadlockIsRetried(t *testing.T) {
 	createDirectory(t, db, "d")
 	ids := []string{"a", "b"}
 	for _, id := range ids {
-		update(t, db, func(tx store.Tx) error { return tx.Create(record("d", id, 1), store.Keys{}) })
+		update(t, db, func(tx store.Tx) error { return create(tx, record("d", id, 1), store.Keys{}) })
 	}
 	var both, wg sync.WaitGroup
 	both.Add(2)
@@ -115,7 +115,7 @@ func TestUpdate_DeadlockIsRetried(t *testing.T) {
 						return err
 					}
 					r.Version++
-					if err := tx.Replace(r, store.Keys{}, store.Keys{}); err != nil {
+					if err := replace(tx, r, store.Keys{}, store.Keys{}); err != nil {
 						return err
 					}
 					if !met { // each has locked its first
@@ -168,10 +168,7 @@ func TestUpdate_ConnectionLost(t *testing.T) {
 		if runs == 1 {
 			run(t, dsn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 		}
-		if err := tx.Create(record("d", "a", 1), store.Keys{}); err != nil {
-			return err
-		}
-		return appendEvent(tx, "d", "a")
+		return create(tx, record("d", "a", 1), store.Keys{})
 	})
 	if runs < 2 {
 		t.Errorf("%d runs, want at least 2", runs)

@@ -128,8 +128,17 @@ func record(directory, id string, version int64) *store.Record {
 	return &store.Record{Directory: directory, Type: "User", ID: id, Version: version, Doc: []byte(`{"userName":"` + id + `"}`)}
 }
 
-func appendEvent(tx store.Tx, directory, id string) error {
-	return tx.Append(&roster.Event{ID: id, Directory: directory, ResourceType: "User", Resource: id, Version: 1, Operation: roster.OpCreate})
+// create and replace are the changes with an event of them.
+func create(tx store.Tx, r *store.Record, keys store.Keys) error {
+	return tx.Create(r, keys, eventOf(r))
+}
+
+func replace(tx store.Tx, r *store.Record, drop, add store.Keys) error {
+	return tx.Replace(r, drop, add, eventOf(r))
+}
+
+func eventOf(r *store.Record) *roster.Event {
+	return &roster.Event{ID: r.ID, Directory: r.Directory, ResourceType: r.Type, Resource: r.ID, Version: r.Version, Operation: roster.OpReplace}
 }
 
 // hold keeps the writer of db busy until the function it returns is called.
@@ -164,7 +173,7 @@ func TestUpdate_GroupCommit(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			err := db.Update(t.Context(), func(tx store.Tx) error { return tx.Create(record("d", fmt.Sprint(i), 1), store.Keys{}) })
+			err := db.Update(t.Context(), func(tx store.Tx) error { return create(tx, record("d", fmt.Sprint(i), 1), store.Keys{}) })
 			if err != nil {
 				t.Errorf("Update: %v", err)
 			}
@@ -209,7 +218,7 @@ func TestUpdate_Goexit(t *testing.T) {
 	db := openTest(t, tempPath(t))
 	createDirectory(t, db, "d")
 	err := db.Update(t.Context(), func(tx store.Tx) error {
-		if err := tx.Create(record("d", "a", 1), store.Keys{}); err != nil {
+		if err := create(tx, record("d", "a", 1), store.Keys{}); err != nil {
 			return err
 		}
 		runtime.Goexit()
@@ -218,7 +227,7 @@ func TestUpdate_Goexit(t *testing.T) {
 	if err == nil {
 		t.Error("a function that never returned was acknowledged")
 	}
-	update(t, db, func(tx store.Tx) error { return tx.Create(record("d", "a", 1), store.Keys{}) })
+	update(t, db, func(tx store.Tx) error { return create(tx, record("d", "a", 1), store.Keys{}) })
 }
 
 // When the COMMIT of a batch fails, those that are not to blame are committed
@@ -250,7 +259,7 @@ func TestUpdate_CommitFails(t *testing.T) {
 			err := db.update(t.Context(), func(c conn) error {
 				runs.Add(1)
 				tx := &tx{reader: reader{c}}
-				if err := tx.Create(record("d", fmt.Sprint(i), 1), store.Keys{}); err != nil {
+				if err := create(tx, record("d", fmt.Sprint(i), 1), store.Keys{}); err != nil {
 					return err
 				}
 				if i == 7 {
@@ -285,7 +294,7 @@ func TestUpdate_CommitFails(t *testing.T) {
 	}
 }
 
-func TestAppend_SeqIsNeverUsedAgain(t *testing.T) {
+func TestUpdate_SeqIsNeverUsedAgain(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
 	last := int64(0)
@@ -298,7 +307,7 @@ func TestAppend_SeqIsNeverUsedAgain(t *testing.T) {
 			if j == 1 { // after a rollback of the transaction that took the block
 				boom := errors.New("boom")
 				err := db.Update(t.Context(), func(tx store.Tx) error {
-					if err := appendEvent(tx, "d", "gone"); err != nil {
+					if err := create(tx, record("d", "gone", 1), store.Keys{}); err != nil {
 						return err
 					}
 					return boom
@@ -307,7 +316,7 @@ func TestAppend_SeqIsNeverUsedAgain(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			update(t, db, func(tx store.Tx) error { return appendEvent(tx, "d", "a") })
+			update(t, db, func(tx store.Tx) error { return create(tx, record("d", fmt.Sprint(i, j), 1), store.Keys{}) })
 			events, err := db.Events(t.Context(), "d", last, 10)
 			if err != nil {
 				t.Fatal(err)
@@ -338,13 +347,13 @@ func TestCheckpoint_LogBeginsAnew(t *testing.T) {
 	update(t, db, func(tx store.Tx) error {
 		r := record("d", "a", 1)
 		r.Doc = doc
-		return tx.Create(r, store.Keys{})
+		return create(tx, r, store.Keys{})
 	})
 	for v := int64(2); v < 2000; v++ {
 		update(t, db, func(tx store.Tx) error {
 			r := record("d", "a", v)
 			r.Doc = doc
-			return tx.Replace(r, store.Keys{}, store.Keys{})
+			return replace(tx, r, store.Keys{}, store.Keys{})
 		})
 	}
 	info, err := os.Stat(path + "-wal")
@@ -371,10 +380,7 @@ func TestBackup(t *testing.T) {
 			for i := 0; ctx.Err() == nil; i++ {
 				err := db.Update(t.Context(), func(tx store.Tx) error {
 					id := fmt.Sprint(w, "-", i)
-					if err := tx.Create(record("d", id, 1), store.Keys{Terms: []store.Term{{Attribute: "a", Value: "v"}}}); err != nil {
-						return err
-					}
-					return appendEvent(tx, "d", id)
+					return create(tx, record("d", id, 1), store.Keys{Terms: []store.Term{{Attribute: "a", Value: "v"}}})
 				})
 				if err != nil {
 					t.Errorf("Update: %v", err)
@@ -436,16 +442,19 @@ func TestMigrate_CopiesFirst(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	files := fstest.MapFS{
-		"00001_start.sql": {Data: []byte("-- +goose Up\nSELECT 1;\n")},
-		"00002_more.sql":  {Data: []byte("-- +goose Up\nCREATE TABLE more (x);\n")},
-		"00003_bad.sql":   {Data: []byte("-- +goose Up\nCREATE TABLE worse (x);\nno SQL;\n")},
+	now, err := schemaSQLite(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := fstest.MapFS{}
+	for i, text := range []string{"CREATE TABLE more (x);", "CREATE TABLE worse (x);\nno SQL;"} {
+		files[fmt.Sprintf("%05d_new.sql", now.Latest+int64(i)+1)] = &fstest.MapFile{Data: []byte("-- +goose Up\n" + text + "\n")}
 	}
 	if err := migrateSQLite(t.Context(), path, files, Options{}.logger()); err == nil {
 		t.Fatal("a migration that is no SQL: no error")
 	}
-	if v, err := versionSQLite(path); err != nil || v != 2 {
-		t.Errorf("version %d, %v; want 2", v, err)
+	if v, err := versionSQLite(path); err != nil || v != now.Latest+1 {
+		t.Errorf("version %d, %v; want %d", v, err, now.Latest+1)
 	}
 	c, err := connectSQLite(path)
 	if err != nil {
@@ -455,8 +464,8 @@ func TestMigrate_CopiesFirst(t *testing.T) {
 	if got, err := c.first("SELECT 1 FROM sqlite_master WHERE name = 'worse'"); err != nil || got != nil {
 		t.Errorf("half of a migration is left: %v, %v", got, err)
 	}
-	s, err := ReadSchema(t.Context(), "sqlite:"+path+".before-00002_more")
-	if diff := cmp.Diff(Schema{Current: 1, Latest: 1}, s); err != nil || diff != "" {
+	s, err := ReadSchema(t.Context(), "sqlite:"+fmt.Sprintf("%s.before-%05d_new", path, now.Latest+1))
+	if diff := cmp.Diff(now, s); err != nil || diff != "" {
 		t.Errorf("the copy (-want +got):\n%s%v", diff, err)
 	}
 	// And this program refuses the newer one.

@@ -44,14 +44,15 @@ func testEvents(t *testing.T, s store.Store) {
 	for i := range 10 {
 		var e *roster.Event
 		update(t, s, func(tx store.Tx) error {
-			e = event(dir, fmt.Sprint("r", i%3), int64(i+1))
+			r := user(dir, fmt.Sprint("r", i%3), int64(i/3+1))
+			e = eventOf(r)
 			if i == 5 {
 				e.Changes, e.Key, e.Request, e.Operation = nil, "", "", roster.OpDelete
 			}
-			if err := tx.Append(e); err != nil {
+			if err := put(tx, r, e); err != nil {
 				return err
 			}
-			return tx.Append(event(dir+"-other", "x", int64(i+1)))
+			return create(tx, user(dir+"-other", fmt.Sprint("x", i), 1), store.Keys{})
 		})
 		want = append(want, e)
 	}
@@ -73,12 +74,20 @@ func testEvents(t *testing.T, s store.Store) {
 	equal(t, "beyond", page, nil)
 }
 
+// put stores a version of a user, which the first creates, with its event.
+func put(tx store.Tx, r *store.Record, e *roster.Event) error {
+	if r.Version == 1 {
+		return tx.Create(r, store.Keys{}, e)
+	}
+	return tx.Replace(r, store.Keys{}, store.Keys{}, e)
+}
+
 func testHistory(t *testing.T, s store.Store) {
 	begin(t, s, dir)
 	update(t, s, func(tx store.Tx) error {
 		for v := int64(1); v <= 6; v++ {
 			for _, id := range []string{"a", "b"} {
-				if err := tx.Append(event(dir, id, v)); err != nil {
+				if err := put(tx, user(dir, id, v), event(dir, id, v)); err != nil {
 					return err
 				}
 			}
@@ -110,7 +119,7 @@ func testPurge(t *testing.T, s store.Store) {
 	update(t, s, func(tx store.Tx) error {
 		for v := int64(1); v <= 3; v++ {
 			for _, id := range []string{"a", "b"} {
-				if err := tx.Append(event(dir, id, v)); err != nil {
+				if err := put(tx, user(dir, id, v), event(dir, id, v)); err != nil {
 					return err
 				}
 			}
@@ -162,7 +171,7 @@ func testEventsInOrder(t *testing.T, s store.Store) {
 	begin(t, s, dir)
 	update(t, s, func(tx store.Tx) error {
 		for r := range resources {
-			if err := tx.Create(user(dir, fmt.Sprint("r", r), 1), store.Keys{}); err != nil {
+			if err := create(tx, user(dir, fmt.Sprint("r", r), 1), store.Keys{}); err != nil {
 				return err
 			}
 		}
@@ -178,10 +187,7 @@ func testEventsInOrder(t *testing.T, s store.Store) {
 					if err != nil {
 						return err
 					}
-					if err := tx.Replace(user(dir, id, r.Version+1), store.Keys{}, store.Keys{}); err != nil {
-						return err
-					}
-					if err := tx.Append(event(dir, id, r.Version+1)); err != nil {
+					if err := replace(tx, user(dir, id, r.Version+1), store.Keys{}, store.Keys{}); err != nil {
 						return err
 					}
 					if i%5 == 4 {
@@ -195,15 +201,11 @@ func testEventsInOrder(t *testing.T, s store.Store) {
 			}
 		})
 	}
-	got := events(t, s, dir, 0, writers*each*4/5)
+	got := events(t, s, dir, 0, resources+writers*each*4/5)
 	wg.Wait()
 	versions := map[string]int64{}
 	for _, e := range got {
-		last, ok := versions[e.Resource]
-		if !ok {
-			last = 1
-		}
-		if e.Version != last+1 {
+		if last := versions[e.Resource]; e.Version != last+1 {
 			t.Errorf("%s: version %d after %d", e.Resource, e.Version, last)
 		}
 		versions[e.Resource] = e.Version
@@ -223,7 +225,7 @@ func testEventsWhileOpen(t *testing.T, s store.Store) {
 	wg.Go(func() {
 		first := true
 		err := s.Update(t.Context(), func(tx store.Tx) error {
-			if err := tx.Append(event(dir, "slow", 1)); err != nil {
+			if err := create(tx, user(dir, "slow", 1), store.Keys{}); err != nil {
 				return err
 			}
 			// A read makes certain that the write was sent.
@@ -244,7 +246,7 @@ func testEventsWhileOpen(t *testing.T, s store.Store) {
 	<-appended
 	fast := make(chan error, 1)
 	wg.Go(func() {
-		fast <- s.Update(t.Context(), func(tx store.Tx) error { return tx.Append(event(dir, "fast", 1)) })
+		fast <- s.Update(t.Context(), func(tx store.Tx) error { return create(tx, user(dir, "fast", 1), store.Keys{}) })
 	})
 	// Where the fast one can be committed beside the slow one, wait for it; where
 	// it cannot, there is one writer, and nothing to tell but the order.

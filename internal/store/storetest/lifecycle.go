@@ -34,7 +34,7 @@ func testPanic(t *testing.T, s store.Store) {
 	panics := func() (v any) {
 		defer func() { v = recover() }()
 		_ = s.Update(t.Context(), func(tx store.Tx) error {
-			if err := tx.Create(user(dir, "a", 1), name("A")); err != nil {
+			if err := create(tx, user(dir, "a", 1), name("A")); err != nil {
 				return err
 			}
 			panic("boom")
@@ -47,7 +47,7 @@ func testPanic(t *testing.T, s store.Store) {
 	if get(t, s, dir, "a") != nil {
 		t.Error("the function has panicked, and was committed")
 	}
-	update(t, s, func(tx store.Tx) error { return tx.Create(user(dir, "a", 1), name("A")) })
+	update(t, s, func(tx store.Tx) error { return create(tx, user(dir, "a", 1), name("A")) })
 }
 
 func testClosed(t *testing.T, s store.Store) {

@@ -16,7 +16,7 @@ func testList(t *testing.T, s store.Store) {
 	update(t, s, func(tx store.Tx) error {
 		for i := range want {
 			id := want[(i*7)%len(want)]
-			if err := tx.Create(user(dir, id, 1), store.Keys{Terms: []store.Term{{Attribute: "active", Value: "true"}}}); err != nil {
+			if err := create(tx, user(dir, id, 1), store.Keys{Terms: []store.Term{{Attribute: "active", Value: "true"}}}); err != nil {
 				return err
 			}
 		}
@@ -58,7 +58,7 @@ func testListStops(t *testing.T, s store.Store) {
 	begin(t, s, dir)
 	update(t, s, func(tx store.Tx) error {
 		for i := range 200 {
-			if err := tx.Create(user(dir, fmt.Sprintf("%03d", i), 1), store.Keys{}); err != nil {
+			if err := create(tx, user(dir, fmt.Sprintf("%03d", i), 1), store.Keys{}); err != nil {
 				return err
 			}
 		}
@@ -118,19 +118,19 @@ func testCounters(t *testing.T, s store.Store) {
 	want(0, 0)
 	update(t, s, func(tx store.Tx) error {
 		for _, id := range []string{"a", "b", "c"} {
-			if err := tx.Create(user(dir, id, 1), store.Keys{}); err != nil {
+			if err := create(tx, user(dir, id, 1), store.Keys{}); err != nil {
 				return err
 			}
 		}
 		g := user(dir, "g", 1)
 		g.Type = "Group"
-		return tx.Create(g, store.Keys{})
+		return create(tx, g, store.Keys{})
 	})
 	want(3, 1)
-	update(t, s, func(tx store.Tx) error { return tx.Delete(trashed(dir, "a", 2), store.Keys{}) })
+	update(t, s, func(tx store.Tx) error { return remove(tx, trashed(dir, "a", 2), store.Keys{}) })
 	want(2, 1)
 	refuse(t, s, errAgain, func(tx store.Tx) error {
-		if err := tx.Delete(trashed(dir, "b", 2), store.Keys{}); err != nil {
+		if err := remove(tx, trashed(dir, "b", 2), store.Keys{}); err != nil {
 			return err
 		}
 		return errAgain

@@ -105,7 +105,7 @@ func (o op) run(tx store.Tx, m *model, directory string) error {
 	var got, want error
 	switch o.kind {
 	case "create":
-		got = tx.Create(r, o.keys)
+		got = create(tx, r, o.keys)
 		switch {
 		case exists, m.conflicts(o.id, o.keys.Claims):
 			want = store.ErrExists
@@ -113,7 +113,7 @@ func (o op) run(tx store.Tx, m *model, directory string) error {
 			m.users[o.id] = modelUser{r, o.keys}
 		}
 	case "replace":
-		got = tx.Replace(r, u.keys, o.keys)
+		got = replace(tx, r, u.keys, o.keys)
 		switch {
 		case !exists || o.stale:
 			want = store.ErrStale
@@ -123,7 +123,7 @@ func (o op) run(tx store.Tx, m *model, directory string) error {
 			m.users[o.id] = modelUser{r, o.keys}
 		}
 	case "delete":
-		got = tx.Delete(trashed(directory, o.id, version), u.keys)
+		got = remove(tx, trashed(directory, o.id, version), u.keys)
 		if !exists || o.stale {
 			want = store.ErrStale
 		} else {
@@ -142,7 +142,7 @@ func (o op) run(tx store.Tx, m *model, directory string) error {
 			break
 		}
 		r = user(directory, o.id, t.Version+1)
-		got = tx.Create(r, d.keys)
+		got = create(tx, r, d.keys)
 		switch {
 		case exists, m.conflicts(o.id, d.keys.Claims):
 			want = store.ErrExists
@@ -161,7 +161,7 @@ func (o op) run(tx store.Tx, m *model, directory string) error {
 		return want
 	}
 	m.versions[o.id] = append(m.versions[o.id], r.Version)
-	return tx.Append(event(directory, o.id, r.Version))
+	return nil
 }
 
 // testModel runs random transactions of random operations against the store and

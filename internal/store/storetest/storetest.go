@@ -207,6 +207,25 @@ func event(directory, resource string, version int64) *roster.Event {
 	}
 }
 
+// create, replace and remove are the changes with an event of them.
+func create(tx store.Tx, r *store.Record, keys store.Keys) error {
+	return tx.Create(r, keys, eventOf(r))
+}
+
+func replace(tx store.Tx, r *store.Record, drop, add store.Keys) error {
+	return tx.Replace(r, drop, add, eventOf(r))
+}
+
+func remove(tx store.Tx, d *store.Trashed, drop store.Keys) error {
+	return tx.Delete(d, drop, eventOf(&d.Record))
+}
+
+func eventOf(r *store.Record) *roster.Event {
+	e := event(r.Directory, r.ID, r.Version)
+	e.ResourceType = r.Type
+	return e
+}
+
 // name is a claim, and term a term, of one value.
 func name(value string) store.Keys {
 	t := []store.Term{{Attribute: "userName", Value: value}}

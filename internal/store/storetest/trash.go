@@ -9,8 +9,8 @@ import (
 
 func testTrash(t *testing.T, s store.Store) {
 	begin(t, s, dir)
-	update(t, s, func(tx store.Tx) error { return tx.Create(user(dir, "a", 1), name("A")) })
-	update(t, s, func(tx store.Tx) error { return tx.Delete(trashed(dir, "a", 2), name("A")) })
+	update(t, s, func(tx store.Tx) error { return create(tx, user(dir, "a", 1), name("A")) })
+	update(t, s, func(tx store.Tx) error { return remove(tx, trashed(dir, "a", 2), name("A")) })
 	if get(t, s, dir, "a") != nil {
 		t.Error("deleted, and still there")
 	}
@@ -33,7 +33,7 @@ func testTrash(t *testing.T, s store.Store) {
 			return err
 		}
 		r := user(dir, "a", d.Version+1)
-		if err := tx.Create(r, name("A")); err != nil {
+		if err := create(tx, r, name("A")); err != nil {
 			return err
 		}
 		return tx.DropTrash(dir, "User", "a")
@@ -43,14 +43,14 @@ func testTrash(t *testing.T, s store.Store) {
 	refuse(t, s, store.ErrNotFound, restore)
 	equal(t, "total", total(t, s, store.Query{Directory: dir, Type: "User", Limit: 1}), int64(1))
 	// And again: the trash has the newest.
-	update(t, s, func(tx store.Tx) error { return tx.Delete(trashed(dir, "a", 4), name("A")) })
+	update(t, s, func(tx store.Tx) error { return remove(tx, trashed(dir, "a", 4), name("A")) })
 	view(t, s, func(r store.Reader) (err error) {
 		got, err = r.GetTrash(dir, "User", "a")
 		return err
 	})
 	equal(t, "trash", got, trashed(dir, "a", 4))
 	// A restore onto a value that is taken names who has it.
-	update(t, s, func(tx store.Tx) error { return tx.Create(user(dir, "b", 1), name("A")) })
+	update(t, s, func(tx store.Tx) error { return create(tx, user(dir, "b", 1), name("A")) })
 	refuse(t, s, store.ErrExists, restore)
 	view(t, s, func(r store.Reader) error { _, err := r.GetTrash(dir, "User", "a"); return err })
 }
@@ -63,10 +63,10 @@ func testTrashPages(t *testing.T, s store.Store) {
 		for i := range 7 {
 			id := fmt.Sprintf("%03d", i)
 			want = append(want, id)
-			if err := tx.Create(user(dir, id, 1), store.Keys{}); err != nil {
+			if err := create(tx, user(dir, id, 1), store.Keys{}); err != nil {
 				return err
 			}
-			if err := tx.Delete(trashed(dir, id, 2), store.Keys{}); err != nil {
+			if err := remove(tx, trashed(dir, id, 2), store.Keys{}); err != nil {
 				return err
 			}
 		}
