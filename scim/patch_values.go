@@ -129,7 +129,7 @@ func (f *Filter) equalities(n *Node, found []Member) (members []Member, ok bool)
 	return nil, false
 }
 
-// append adds the values of given that old does not have. One that is there in
+// append adds the values of given that old does not have. One that old has in
 // value and type is the same one: it gets the other sub-attributes.
 func (x *applier) append(o *operation, a *Attr, old, given Value) (Value, *Error) {
 	out := slices.Clone(old.Items())
@@ -139,7 +139,10 @@ func (x *applier) append(o *operation, a *Attr, old, given Value) (Value, *Error
 		if err := x.step(len(out)); err != nil {
 			return Value{}, err
 		}
-		i := slices.IndexFunc(out, func(v Value) bool { return v.Equal(it) || sameValue(a, v, it) })
+		i := slices.IndexFunc(out, it.Equal)
+		if i < 0 {
+			i = slices.IndexFunc(out[:len(old.Items())], func(v Value) bool { return sameValue(a, v, it) })
+		}
 		if i < 0 {
 			out, touched = append(out, it), append(touched, true)
 			continue
@@ -182,6 +185,7 @@ func (x *applier) list(a *Attr, old Value, out []Value, touched []bool, twice bo
 		for i, v := range out {
 			if now && !touched[i] && primary(v) {
 				out[i] = objectValue(put(slices.Clone(v.Members()), a.primary, BoolValue(false)))
+				twice = true // it may be what another one is
 			}
 		}
 	}

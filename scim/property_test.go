@@ -16,7 +16,7 @@ import (
 
 // allTypes are those that the properties are tried on.
 var allTypes = []struct{ rules, name string }{
-	{scim.Atlassian, "User"}, {scim.Standard, "User"}, {scim.Strict, "User"}, {scim.Standard, "Gadget"}, {scim.Strict, "Gadget"}, {scim.Atlassian, "Group"},
+	{scim.Atlassian, "User"}, {scim.Standard, "User"}, {scim.Strict, "User"}, {scim.Standard, "Gadget"}, {scim.Strict, "Gadget"}, {scim.Atlassian, "Group"}, {scim.Standard, "Group"},
 }
 
 // genBody generates bodies of a type that Create takes: names in any case and
