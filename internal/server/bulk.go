@@ -43,15 +43,25 @@ func (s *Server) bulk(r *request) error {
 	if err := j.run(); err != nil {
 		return err
 	}
-	r.ignored, r.coerced = slices.Sorted(maps.Keys(j.ignored)), slices.Sorted(maps.Keys(j.coerced))
 	var results []scim.BulkResult
 	for _, res := range j.results {
 		if res != nil {
 			results = append(results, *res)
 		}
 	}
-	r.send(http.StatusOK, scimJSON, scim.AppendBulk(nil, results))
+	r.answer(&answer{
+		Status: http.StatusOK, Body: scim.AppendBulk(nil, results),
+		Ignored: first(j.ignored), Coerced: first(j.coerced),
+	})
 	return nil
+}
+
+// first returns some of the notes of all operations, as many as a header has
+// room for.
+func first(notes map[string]bool) []string {
+	const room = 20
+	list := slices.Sorted(maps.Keys(notes))
+	return list[:min(room, len(list))]
 }
 
 // A bulkJob is a bulk request while it is done.
