@@ -180,6 +180,7 @@ func TestAllocations(t *testing.T) {
 	typ := typeOf(t, scim.Atlassian, "User")
 	data, doc := []byte(rfcUser), stored(t, typ, rfcUser)
 	current, body := decoded(t, typ, doc), parsed(t, typ, rfcUserPut)
+	deactivate := patchBody(`[{"op":"replace","path":"active","value":false}]`)
 	buf := make([]byte, 0, 4096)
 	for _, tt := range []struct {
 		name string
@@ -191,6 +192,10 @@ func TestAllocations(t *testing.T) {
 		{"Replace", 8, func() { _, _, _ = scim.Replace(current, body) }},
 		{"Append", 0, func() { buf = current.Append(buf[:0]) }},
 		{"Render", 0, func() { buf, _ = typ.Render(buf[:0], doc, &tableMeta, nil) }},
+		{"ParsePatch and Apply", 10, func() {
+			p, _, _ := typ.ParsePatch(deactivate)
+			_, _, _ = p.Apply(current)
+		}},
 		{"ParseFilter", 3, func() { _, _ = typ.ParseFilter(`userName eq "ada"`) }},
 		{"Fold what is folded", 0, func() { _ = scim.Fold("ADA@CORP.EXAMPLE") }},
 	} {

@@ -82,28 +82,8 @@ func (p *Patch) Append(dst []byte) []byte {
 }
 
 // ParsePatch reads the body of a PATCH. Outside the strict rules it takes what
-// identity providers send against the RFC, and notes it:
-//
-//	what is sent                              noted as                      by
-//	"op": "Add", "Replace", "REMOVE"          op (capital letters)          Entra ID
-//	"operations", "Op", "Path", "Value"       Operations (case)             jira.js, go-atlassian
-//	no schemas, or another one                schemas (not PatchOp)         atlassian-python-api, GitHub's examples
-//	"path": ""                                path (empty)                  older Entra ID connectors
-//	"True", "False" for a boolean             active (a string)             Entra ID
-//	"name.givenName", "urn:…:department"      name.givenName (qualified     Entra ID
-//	  as names in a value without a path        name)
-//	"urn:…:manager": "26"                     … (a string)                  Entra ID
-//	add to emails[type eq "work"].value       emails.value (add if absent)  Entra ID
-//	  where no value is of that type: one is
-//	  made, with what the filter says eq of
-//	remove with a value: of a list, those     members (remove by value)     Entra ID, OneLogin
-//	  values alone; else the value is         title (value of a remove)
-//	  passed over
-//	remove where the filter matches nothing   emails (nothing to remove)    Entra ID, Okta
-//	"members": "26" or ["26", "27"]           members (a string)            older Entra ID and OneLogin connectors
-//	one object for a list in a replace        emails (not a list)           JumpCloud, Ping
-//	id, meta, groups in a value without a     id (read-only)                Okta, Google, Ping (the whole resource)
-//	  path
+// identity providers send against the RFC, and notes it under the name that the
+// table of docs/scim.md has for it.
 //
 // Errors are *Error: 400 invalidSyntax, invalidPath, invalidFilter,
 // invalidValue, noTarget or mutability, 403 sensitive, and 413 beyond

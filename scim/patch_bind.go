@@ -13,7 +13,7 @@ type binder struct {
 // bind checks a request, reads its value by the attribute that its path names,
 // and adds it to the Patch.
 func (b *binder) bind(r *request) error {
-	t, rules := b.patch.typ, &b.patch.typ.Rules
+	t := b.patch.typ
 	fail := func(err error) error {
 		if e, ok := err.(*Error); ok {
 			return atOperation(e, r.at)
@@ -22,10 +22,6 @@ func (b *binder) bind(r *request) error {
 	}
 	if r.op == opNone {
 		return fail(Errorf(400, InvalidSyntax, "op is missing: it must be add, remove or replace"))
-	}
-	if r.hasPath && r.path == "" && rules.Tolerant {
-		note(&b.p.notes.Coerced, "path (empty)")
-		r.hasPath = false
 	}
 	o := operation{at: r.at, op: r.op, path: Path{typ: t, attr: t.root}}
 	if r.hasPath {

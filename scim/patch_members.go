@@ -63,28 +63,6 @@ func (t *Type) LinkedValue(m LinkedMember) Value {
 	return objectValue(members)
 }
 
-// Linked returns the values of the linked attribute (the members of a group) in
-// a body that Parse read, no id twice. Create, Replace and Apply leave them out
-// of the document. sent is false when the body does not have the attribute:
-// null and [] are a list without values.
-func (r *Resource) Linked() (members []LinkedMember, sent bool) {
-	if r.typ.linked == nil {
-		return nil, false
-	}
-	v := r.value(r.typ.linked)
-	if v.kind == Absent {
-		return nil, false
-	}
-	var d memberDelta
-	for _, it := range v.Items() {
-		d.set(linkedMember(it), true)
-	}
-	for _, c := range d.pending {
-		members = append(members, c.member)
-	}
-	return members, true
-}
-
 func linkedMember(v Value) LinkedMember {
 	m := LinkedMember{Value: v.Sub("value").text}
 	for _, typ := range []string{"User", "Group"} {

@@ -2,8 +2,13 @@ package scim_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/roster-scim/roster/scim"
 )
@@ -105,4 +110,37 @@ func BenchmarkPatch(b *testing.B) {
 			}
 		}
 	})
+}
+
+// Each tolerance has a name, which the documentation explains.
+func TestTolerances_AreInTheDocs(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/scim.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(page), "## What identity providers send against the RFC\n")
+	if !ok {
+		t.Fatal("docs/scim.md has no section on tolerances")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	documented := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllStringSubmatch(section, -1) {
+		documented[m[1]] = true
+	}
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, file := range files {
+		for _, c := range readCases(t, file) {
+			for _, m := range regexp.MustCompile(`(?m)^coerced .* \(([^)]+)\)$`).FindAllStringSubmatch(c.output, -1) {
+				seen[m[1]] = true
+			}
+		}
+	}
+	if diff := cmp.Diff(documented, seen); diff != "" {
+		t.Errorf("tolerances (-documented +in the tables):\n%s", diff)
+	}
 }

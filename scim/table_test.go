@@ -37,7 +37,8 @@ var update = flag.Bool("update", false, "write the outputs in testdata/*.txt aga
 //	patch     the same of a PATCH, and what it does to members; "apply" makes its
 //	          result the current document; the body may be Operations alone
 //	path      the input is a path; the output is its canonical form
-//	linked    the input is a body; the output is its members
+//	linked    the input is a body; the output is its document, its members, and whether
+//	          it has any
 //	diff      the input is two bodies, a line each
 //	render    the input is a body; the output is the answer that shows it
 //	decode    the input is a document
@@ -249,8 +250,11 @@ func (m *machine) run(t *testing.T, c *tableCase) string {
 		if err != nil {
 			return fail(err)
 		}
-		members, sent := r.Linked()
-		return fmt.Sprint(members, " ", sent)
+		doc, links, sent, err := r.TakeLinks()
+		if err != nil {
+			return fail(err)
+		}
+		return fmt.Sprint(text(doc), " ", links, " ", sent)
 	case "diff":
 		a, b, _ := strings.Cut(input, "\n")
 		side := func(s string) *scim.Resource {
