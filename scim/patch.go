@@ -8,11 +8,13 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Bounds of a PATCH. More is 413: it can be sent in parts.
+// Bounds of a PATCH. More operations or members are 413: they can be sent in
+// parts.
 const (
-	MaxPatchOps     = 1000   // operations of one PATCH
-	MaxPatchMembers = 10_000 // members of a group named in one PATCH, POST or PUT
-	maxPatchSteps   = 2e6    // values that the operations of one PATCH are compared with
+	MaxPatchOps     = 1000    // operations of one PATCH
+	MaxPatchMembers = 10_000  // members of a group named in one PATCH, POST or PUT
+	MaxPatched      = 1 << 20 // bytes of text to which a PATCH lets a resource grow
+	maxPatchSteps   = 500_000 // comparisons of values in one PATCH
 )
 
 // PatchOpURN is the schema of a PATCH request (RFC 7644 section 3.5.2).

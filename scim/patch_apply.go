@@ -23,6 +23,9 @@ func (p *Patch) Apply(current *Resource) (next *Resource, notes Notes, err error
 	if err := x.lost(); err != nil {
 		return nil, x.notes, err
 	}
+	if n := objectValue(x.next.members).size(); n > MaxPatched && n > objectValue(current.members).size() {
+		return nil, x.notes, Errorf(400, InvalidValue, "the resource would hold more than %d bytes of text: make it smaller first", MaxPatched)
+	}
 	if err := x.next.check(); err != nil {
 		return nil, x.notes, err
 	}

@@ -333,6 +333,13 @@ func TestPatch_ListsAndComparisonsAreBounded(t *testing.T) {
 	for _, tt := range []struct{ name, ops, want string }{
 		{"one more value", `[{"op":"add","path":"emails","value":{"value":"x"}}]`, scim.InvalidValue},
 		{"one more by filter", `[{"op":"add","path":"emails[type eq \"work\"].value","value":"x"}]`, scim.InvalidValue},
+		{"long texts", list(scim.MaxPatched/scim.MaxText-1, func(i int) string {
+			return fmt.Sprintf(`{"op":"add","path":"roles","value":{"value":"%d","display":%q}}`, i, strings.Repeat("x", scim.MaxText))
+		}), ""},
+		{"more text", `[{"op":"replace","path":"title","value":"` + strings.Repeat("x", scim.MaxText) + `"}]`, scim.InvalidValue},
+		{"comparisons of long texts", list(20, func(i int) string {
+			return `{"op":"remove","path":"roles[display co \"a\"]"}`
+		}), scim.TooMany},
 		{"filters", list(scim.MaxPatchOps, func(int) string {
 			return `{"op":"remove","path":"emails[type eq \"a\" or type eq \"b\" or type eq \"c\"]"}`
 		}), scim.TooMany},
@@ -347,7 +354,11 @@ func TestPatch_ListsAndComparisonsAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
 		}
-		_, _, err = p.Apply(current)
+		next, _, err := p.Apply(current)
+		if tt.want == "" && err == nil {
+			current = next
+			continue
+		}
 		var e *scim.Error
 		if !errors.As(err, &e) || e.Type != tt.want {
 			t.Errorf("%s: got %v, want %s", tt.name, err, tt.want)

@@ -5,12 +5,21 @@ import (
 	"strings"
 )
 
-// step counts what the operations look at: a client drives it.
-func (x *applier) step(n int) *Error {
-	if x.steps += n; x.steps > maxPatchSteps {
+// step counts n comparisons with each of items, those of long texts for more: a
+// client drives them, and others wait meanwhile.
+func (x *applier) step(n int, items []Value) *Error {
+	if x.steps += n * (len(items) + listValue(items).size()/32); x.steps > maxPatchSteps {
 		return Errorf(400, TooMany, "the operations compare too many values: send them in several requests")
 	}
 	return nil
+}
+
+// pairs counts the comparisons of each of old with each of given.
+func (x *applier) pairs(old, given []Value) *Error {
+	if err := x.step(len(given), old); err != nil {
+		return err
+	}
+	return x.step(len(old), given)
 }
 
 // values applies an operation to some of the values of an attribute, or to a
@@ -22,10 +31,12 @@ func (x *applier) values(o *operation) *Error {
 	if !a.MultiValued && !old.unset() {
 		items = []Value{old}
 	}
+	n := 1
 	if f != nil {
-		if err := x.step(len(items) * len(f.nodes)); err != nil {
-			return err
-		}
+		n += len(f.nodes)
+	}
+	if err := x.step(n, items); err != nil {
+		return err
 	}
 	out := slices.Clone(items)
 	touched := make([]bool, len(out))
@@ -132,16 +143,17 @@ func (f *Filter) equalities(n *Node, found []Member) (members []Member, ok bool)
 // append adds the values of given that old does not have. One that old has in
 // value and type is the same one: it gets the other sub-attributes.
 func (x *applier) append(o *operation, a *Attr, old, given Value) (Value, *Error) {
-	out := slices.Clone(old.Items())
+	items := old.Items()
+	if err := x.pairs(items, given.Items()); err != nil {
+		return Value{}, err
+	}
+	out := slices.Clone(items)
 	touched := make([]bool, len(out), len(out)+len(given.Items()))
 	merged := false
 	for _, it := range given.Items() {
-		if err := x.step(len(out)); err != nil {
-			return Value{}, err
-		}
-		i := slices.IndexFunc(out, it.Equal)
+		i := slices.IndexFunc(out[:len(items)], it.Equal)
 		if i < 0 {
-			i = slices.IndexFunc(out[:len(old.Items())], func(v Value) bool { return sameValue(a, v, it) })
+			i = slices.IndexFunc(out[:len(items)], func(v Value) bool { return sameValue(a, v, it) })
 		}
 		if i < 0 {
 			out, touched = append(out, it), append(touched, true)
@@ -201,7 +213,7 @@ func (x *applier) list(a *Attr, old Value, out []Value, touched []bool, twice bo
 // subtract removes from old the values that given describes: those that have
 // all the sub-attributes of one of them.
 func (x *applier) subtract(a *Attr, old, given Value) (Value, *Error) {
-	if err := x.step(len(old.Items()) * len(given.Items())); err != nil {
+	if err := x.pairs(old.Items(), given.Items()); err != nil {
 		return Value{}, err
 	}
 	out := slices.DeleteFunc(slices.Clone(old.Items()), func(v Value) bool {

@@ -123,6 +123,18 @@ func (v Value) Equal(w Value) bool {
 			}))
 }
 
+// size returns how many bytes of text v holds.
+func (v Value) size() int {
+	n := len(v.text)
+	for _, it := range v.Items() {
+		n += it.size()
+	}
+	for _, m := range v.Members() {
+		n += m.Value.size()
+	}
+	return n
+}
+
 // AppendJSON appends v as JSON to dst; an absent value as null.
 func (v Value) AppendJSON(dst []byte) []byte {
 	switch v.kind {
