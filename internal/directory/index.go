@@ -2,6 +2,7 @@ package directory
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/roster-scim/roster/internal/store"
 	"github.com/roster-scim/roster/scim"
@@ -15,18 +16,26 @@ const indexVersion = "2"
 // unique or searched by.
 const MaxKey = 1000
 
+// isKey reports whether a resource can have value as a key.
+func isKey(value string) bool { return len(value) <= MaxKey && !strings.ContainsRune(value, 0) }
+
 // searched are the attributes that people look others up by, besides those
-// that are unique.
-var searched = []string{"externalId", "userName", "displayName", "emails.value"}
+// that are unique, and accountID, by which the Admin APIs do.
+var searched = []string{"externalId", "userName", "displayName", "emails.value", accountID}
 
 // An index says which values of a type become terms and claims.
 type index struct {
 	terms map[*scim.Attr]bool // true: a claim too
 	tops  map[*scim.Attr][]*scim.Attr
+	// account says that the resources are linked to accounts: see accountID.
+	account bool
 }
 
 func newIndex(t *scim.Type) *index {
-	x := &index{terms: make(map[*scim.Attr]bool), tops: make(map[*scim.Attr][]*scim.Attr)}
+	x := &index{
+		terms: make(map[*scim.Attr]bool), tops: make(map[*scim.Attr][]*scim.Attr),
+		account: t.Attr(accountID) != nil,
+	}
 	for _, a := range t.Attributes() {
 		if a.Path == "id" || !a.Unique() && !slices.Contains(searched, a.Path) {
 			continue

@@ -61,7 +61,7 @@ func (d *Directory) List(ctx context.Context, t *scim.Type, query Query) (*Page,
 	}
 	if filter != nil {
 		q.Term, exact = d.drive(t, filter)
-		if q.Term != nil && (len(q.Term.Value) > MaxKey || strings.ContainsRune(q.Term.Value, 0)) {
+		if q.Term != nil && !isKey(q.Term.Value) {
 			return &Page{}, nil // no resource can have it
 		}
 	}

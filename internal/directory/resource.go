@@ -3,7 +3,6 @@ package directory
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -94,24 +93,28 @@ func (d *Directory) Create(ctx context.Context, c Call, body *scim.Resource) (*R
 	if err != nil {
 		return nil, err
 	}
-	if next.Get(accountID).Kind() == scim.Absent {
-		next = next.Set(accountID, scim.StringValue(d.service.account(next)))
-	}
-	diff := scim.Diff(nil, next)
-	_, keys, err := d.indexes[t].change(diff)
+	next = next.Set(accountID, d.service.account(next, ""))
+	first, err := d.draft(next)
 	if err != nil {
 		return nil, err
 	}
-	doc := next.Append(nil)
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, fmt.Errorf("new id: %w", err)
 	}
 	return d.write(ctx, c, func(tx store.Tx) (*Result, error) {
+		made := first
+		linked, err := d.linkAccount(tx, next, id.String())
+		if err == nil && linked != next {
+			made, err = d.draft(linked)
+		}
+		if err != nil {
+			return nil, err
+		}
 		now := d.service.clock()
 		rec := &store.Record{
 			Directory: d.ID, Type: t.Name, ID: id.String(), Version: 1, Created: now, Modified: now,
-			Doc: doc, Label: label(next),
+			Doc: made.doc, Label: label(linked),
 		}
 		m := membership{directory: d, tx: tx, group: rec}
 		ignored, err := m.find(links, 400)
@@ -119,11 +122,25 @@ func (d *Directory) Create(ctx context.Context, c Call, body *scim.Resource) (*R
 			return nil, err
 		}
 		rec.Members = int64(len(m.add))
-		if err := tx.Create(rec, keys, newEvent(rec, roster.OpCreate, c, diff, m.change()...)); err != nil {
-			return nil, d.conflict(t, next, err)
+		if err := tx.Create(rec, made.keys, newEvent(rec, roster.OpCreate, c, made.diff, m.change()...)); err != nil {
+			return nil, d.conflict(t, linked, err)
 		}
 		return &Result{Type: t, Record: rec, Ignored: ignored}, m.write()
 	})
+}
+
+// A draft is what is stored of a new resource. It is made before the
+// transaction, which must be quick.
+type draft struct {
+	diff []scim.Difference
+	keys store.Keys
+	doc  []byte
+}
+
+func (d *Directory) draft(r *scim.Resource) (draft, error) {
+	diff := scim.Diff(nil, r)
+	_, keys, err := d.indexes[r.Type()].change(diff)
+	return draft{diff, keys, r.Append(nil)}, err
 }
 
 // Get returns a resource, with its links where they are asked for. One that there
@@ -208,6 +225,10 @@ func (d *Directory) Patch(ctx context.Context, c Call, t *scim.Type, id string, 
 // event.
 func (d *Directory) advance(c Call, op roster.Operation, cur *store.Record, old, next *scim.Resource, m *membership, ignored []string) (*Result, error) {
 	t := next.Type()
+	next, err := d.relink(m.tx, cur.ID, old, next)
+	if err != nil {
+		return nil, err
+	}
 	res := &Result{Type: t, Record: cur, Ignored: ignored}
 	if err := m.write(); err != nil {
 		return nil, err
@@ -404,24 +425,4 @@ func newEvent(rec *store.Record, op roster.Operation, c Call, diff []scim.Differ
 	}
 	e.Changes = append(e.Changes, more...)
 	return e
-}
-
-// accountID is where Atlassian shows the account that a user is linked to.
-const accountID = scim.AtlassianExternalURN + ":atlassianAccountId"
-
-// account stands in for Atlassian's account ids: the same primary e-mail, in
-// any directory of the organisation, is the same account.
-func (s *Service) account(user *scim.Resource) string {
-	var email string
-	for _, e := range user.Get("emails").Items() {
-		if v := e.Sub("value").Text(); email == "" || e.Sub("primary").Bool() {
-			email = v
-		}
-	}
-	if email == "" {
-		email = user.Get("userName").Text()
-	}
-	sum := sha256.Sum256([]byte(s.org + "\x00" + scim.Fold(email)))
-	id, _ := uuid.FromBytes(sum[:16]) // 16 bytes: no error
-	return "712020:" + id.String()
 }
