@@ -17,9 +17,12 @@ const (
 	ScopeGroupsWrite Scope = "groups:write"
 	ScopeEventsRead  Scope = "events:read"
 	ScopeAdmin       Scope = "admin"
+	// ScopeMe reads and writes the one user that the key is bound to, as /Me.
+	ScopeMe Scope = "me"
 )
 
-// Scopes are all scopes there are, in the order of the documentation.
+// Scopes are the scopes of any key, in the order of the documentation. ScopeMe
+// is beside them: it is for a key that is bound to a user.
 var Scopes = []Scope{ScopeUsersRead, ScopeUsersWrite, ScopeGroupsRead, ScopeGroupsWrite, ScopeEventsRead, ScopeAdmin}
 
 // A Key is an API key as the server keeps it: never the key itself, which is
@@ -28,7 +31,8 @@ type Key struct {
 	ID        string    `json:"id"`
 	Directory string    `json:"directory,omitempty"` // empty for an operator key, which belongs to no directory
 	Name      string    `json:"name"`
-	Prefix    string    `json:"prefix"` // the first characters of the key, to tell keys apart
+	User      string    `json:"user,omitempty"` // the id of the user that /Me is; empty: the key is bound to none
+	Prefix    string    `json:"prefix"`         // the first characters of the key, to tell keys apart
 	Scopes    []Scope   `json:"scopes"`
 	Digest    [32]byte  `json:"-"`                  // SHA-256 of the whole key
 	Created   time.Time `json:"created"`            // UTC, microseconds

@@ -99,6 +99,7 @@ type NewKey struct {
 	Name      string
 	Scopes    []roster.Scope // at least one
 	Expires   time.Time      // zero: never
+	User      string         // the id of the user of the directory that /Me is; empty: none
 	// Given is the key itself, MinGivenKey bytes or more; empty: one is made.
 	Given string
 
@@ -120,8 +121,11 @@ func (s *Service) CreateKey(ctx context.Context, by *roster.Key, n NewKey) (*ros
 	}
 	var scopes []roster.Scope
 	for _, sc := range n.Scopes {
-		if !slices.Contains(roster.Scopes, sc) {
-			return nil, "", scim.Errorf(400, scim.InvalidValue, "no scope %q: there are %s", clip(string(sc)), scopeNames())
+		if !slices.Contains(roster.Scopes, sc) && sc != roster.ScopeMe {
+			return nil, "", scim.Errorf(400, scim.InvalidValue, "no scope %q: there are %s, and %s for a key of one user", clip(string(sc)), scopeNames(), roster.ScopeMe)
+		}
+		if sc == roster.ScopeMe && n.User == "" {
+			return nil, "", scim.Errorf(400, scim.InvalidValue, "the scope %s is for a key of one user: give user, its id", sc)
 		}
 		if by != nil && !by.Operator() && !by.Allows(sc) {
 			return nil, "", scim.Errorf(403, "", "Forbidden; a key cannot make one that may do more than itself: it lacks %s", sc)
@@ -129,6 +133,9 @@ func (s *Service) CreateKey(ctx context.Context, by *roster.Key, n NewKey) (*ros
 		if !slices.Contains(scopes, sc) {
 			scopes = append(scopes, sc)
 		}
+	}
+	if n.User != "" && n.Directory == "" {
+		return nil, "", scim.Errorf(400, scim.InvalidValue, "an operator key has no user: make a key of the user's directory")
 	}
 	if !n.Expires.IsZero() && !n.Expires.After(now) {
 		return nil, "", scim.Errorf(400, scim.InvalidValue, "expiresAt is in the past")
@@ -150,7 +157,7 @@ func (s *Service) CreateKey(ctx context.Context, by *roster.Key, n NewKey) (*ros
 		return nil, "", scim.Errorf(400, scim.InvalidValue, "a key must have %d bytes or more", MinGivenKey)
 	}
 	k := &roster.Key{
-		ID: uuid.NewString(), Directory: n.Directory, Name: n.Name, Scopes: scopes,
+		ID: uuid.NewString(), Directory: n.Directory, Name: n.Name, Scopes: scopes, User: n.User,
 		Prefix: prefixOf(secret), Digest: sha256.Sum256([]byte(secret)), Created: now, Expires: n.Expires,
 	}
 	err := s.store.Update(ctx, func(tx store.Tx) error {
@@ -161,6 +168,11 @@ func (s *Service) CreateKey(ctx context.Context, by *roster.Key, n NewKey) (*ros
 		}
 		if k.Directory != "" {
 			if _, err := tx.GetDirectory(k.Directory); err != nil {
+				return err
+			}
+		}
+		if k.User != "" {
+			if err := findUser(tx, k); err != nil {
 				return err
 			}
 		}
@@ -175,6 +187,17 @@ func (s *Service) CreateKey(ctx context.Context, by *roster.Key, n NewKey) (*ros
 		return nil, "", err
 	}
 	return k, secret, nil
+}
+
+// findUser demands that the user of a new key is one of its directory.
+func findUser(tx store.Tx, k *roster.Key) error {
+	if isID(k.User) {
+		found, err := tx.Find(k.Directory, []string{k.User})
+		if err != nil || len(found) > 0 && found[0].Type == "User" {
+			return err
+		}
+	}
+	return scim.Errorf(400, scim.InvalidValue, "user %s is no user of this directory: send the id of one", clip(k.User))
 }
 
 // prefixOf returns what may be shown of a key: little of a made one, nothing
@@ -222,7 +245,7 @@ func (s *Service) RotateKey(ctx context.Context, by *roster.Key, directory, id s
 		expires = old.Expires
 	}
 	k, secret, err := s.CreateKey(ctx, by, NewKey{
-		Directory: directory, Name: old.Name, Scopes: old.Scopes, Expires: expires,
+		Directory: directory, Name: old.Name, Scopes: old.Scopes, Expires: expires, User: old.User,
 		replaces: &old.Digest, overlap: overlap,
 	})
 	s.forget(old)

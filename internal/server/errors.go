@@ -11,7 +11,8 @@ import (
 )
 
 // fail writes the answer to a request that failed: a SCIM error, or for 401 and
-// 403 of a SCIM route what the directory's rules have instead. What is no
+// 403 of a SCIM route what the directory's rules have instead, and of an Admin
+// API what Atlassian has. What is no
 // *scim.Error is logged in full and sent as a bare 500.
 func (s *Server) fail(r *request, err error) {
 	var e *scim.Error
@@ -41,7 +42,7 @@ func (s *Server) fail(r *request, err error) {
 			h.Set("Retry-After", "1")
 		}
 	}
-	if (e.Status == 401 || e.Status == 403) && r.scim && r.dir != nil && r.dir.Model.Rules.FailureBody {
+	if (e.Status == 401 || e.Status == 403) && (r.admin || r.scim && r.dir != nil && r.dir.Model.Rules.FailureBody) {
 		body := []byte(`{"error":`)
 		body, _ = jsontext.AppendQuote(body, e.Detail) // text of ours
 		body = append(body, `,"traceId":"`+r.id+`"}`...)

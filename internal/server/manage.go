@@ -28,13 +28,7 @@ func (s *Server) routes() (mux *http.ServeMux, patterns []string) {
 	mux = http.NewServeMux()
 	add := func(pattern string, h func(*request) error) {
 		patterns = append(patterns, pattern)
-		mux.HandleFunc(pattern, func(_ http.ResponseWriter, hr *http.Request) {
-			r := hr.Context().Value(requestKey{}).(*request)
-			r.Request, r.route = hr, hr.Pattern
-			if err := h(r); err != nil {
-				s.fail(r, err)
-			}
-		})
+		s.handle(mux, pattern, h)
 	}
 	in := func(scope roster.Scope, h func(*request) error) func(*request) error {
 		return func(r *request) error {
@@ -67,6 +61,7 @@ func (s *Server) routes() (mux *http.ServeMux, patterns []string) {
 		r.send(http.StatusOK, plainJSON, openAPI)
 		return nil
 	})
+	add("GET /api/v1/org", operator(s.organization))
 	add("GET /api/v1/directories", s.listDirectories)
 	add("POST /api/v1/directories", operator(s.createDirectory))
 	add("GET /api/v1/directories/{directory}", in("", s.getDirectory))
@@ -83,6 +78,7 @@ func (s *Server) routes() (mux *http.ServeMux, patterns []string) {
 
 	add("GET /api/v1/directories/{directory}/events", in(roster.ScopeEventsRead, s.events))
 	add("GET /api/v1/directories/{directory}/users/{user}/history", in(roster.ScopeEventsRead, s.history))
+	add("POST /api/v1/directories/{directory}/users/{user}/link", in(roster.ScopeAdmin, s.link))
 	add("GET /api/v1/directories/{directory}/trash", in(roster.ScopeAdmin, s.trash))
 	add("POST /api/v1/directories/{directory}/trash/{user}/restore", in(roster.ScopeAdmin, s.restore))
 	add("DELETE /api/v1/directories/{directory}/trash/{user}", in(roster.ScopeAdmin, s.purge))
@@ -92,25 +88,37 @@ func (s *Server) routes() (mux *http.ServeMux, patterns []string) {
 
 type requestKey struct{}
 
-// manage serves what is under /api/v1/. The mux is asked first whether it has a
-// handler, so that what it would answer by itself has our form. To a path with
-// empty or dotted segments it would answer a redirect: that is no endpoint.
-func (s *Server) manage(r *request) error {
+// handle adds a route to a mux that route serves.
+func (s *Server) handle(mux *http.ServeMux, pattern string, h func(*request) error) {
+	mux.HandleFunc(pattern, func(_ http.ResponseWriter, hr *http.Request) {
+		r := hr.Context().Value(requestKey{}).(*request)
+		r.Request, r.route = hr, hr.Pattern
+		if err := h(r); err != nil {
+			s.fail(r, err)
+		}
+	})
+}
+
+// route serves what is under /api/v1/, and the Admin APIs. The mux is asked first
+// whether it has a handler, so that what it would answer by itself has our form.
+// To a path with empty or dotted segments it would answer a redirect: that is no
+// endpoint.
+func (s *Server) route(r *request, mux *http.ServeMux) error {
 	if p := r.URL.EscapedPath(); path.Clean(p) != p {
 		return scim.Errorf(404, "", "no such endpoint: /api/v1/openapi.json describes what there is")
 	}
-	if _, pattern := s.api.Handler(r.Request); pattern == "" {
-		if methods := allowedAt(s.api, r.Request); len(methods) > 0 {
+	if _, pattern := mux.Handler(r.Request); pattern == "" {
+		if methods := allowedAt(mux, r.Request); len(methods) > 0 {
 			return notAllowed(r, methods...)
 		}
 		return scim.Errorf(404, "", "no such endpoint: /api/v1/openapi.json describes what there is")
 	}
-	s.api.ServeHTTP(r.w, r.WithContext(context.WithValue(r.Context(), requestKey{}, r)))
+	mux.ServeHTTP(r.w, r.WithContext(context.WithValue(r.Context(), requestKey{}, r)))
 	return nil
 }
 
 func allowedAt(mux *http.ServeMux, r *http.Request) (methods []string) {
-	for _, m := range []string{"GET", "POST", "DELETE"} {
+	for _, m := range []string{"GET", "POST", "PATCH", "DELETE"} {
 		other := r.Clone(r.Context())
 		other.Method = m
 		if _, p := mux.Handler(other); p != "" {
@@ -229,6 +237,7 @@ func (s *Server) createKey(r *request) error {
 		Name      string         `json:"name"`
 		Scopes    []roster.Scope `json:"scopes"`
 		ExpiresAt *time.Time     `json:"expiresAt"`
+		User      string         `json:"user"`
 	}
 	if err := s.body(r, &in); err != nil {
 		return err
@@ -238,7 +247,7 @@ func (s *Server) createKey(r *request) error {
 		return err
 	}
 	k, secret, err := s.dirs.CreateKey(r.Context(), r.key, directory.NewKey{
-		Directory: r.PathValue("directory"), Name: in.Name, Scopes: in.Scopes, Expires: expires,
+		Directory: r.PathValue("directory"), Name: in.Name, Scopes: in.Scopes, Expires: expires, User: in.User,
 	})
 	if err != nil {
 		return err
@@ -376,6 +385,11 @@ func (s *Server) restore(r *request) error {
 	if err != nil {
 		return err
 	}
+	return r.user(t, res)
+}
+
+// user answers with a user as it is now.
+func (r *request) user(t *scim.Type, res *directory.Result) error {
 	meta := res.Meta(r.directoryURL())
 	body, err := t.Render(nil, res.Doc, meta, nil)
 	if err != nil {

@@ -100,6 +100,7 @@ func (s *Server) resource(r *request, seg []string) error {
 		case len(seg) == 1:
 			return s.collection(r, t)
 		}
+		r.route += "/{id}"
 		return s.one(r, t, seg[1])
 	}
 	switch seg[0] {
@@ -107,7 +108,9 @@ func (s *Server) resource(r *request, seg []string) error {
 		return s.discover(r, seg)
 	case "Bulk":
 		return s.bulk(r)
-	case "Me", ".search":
+	case "Me":
+		return s.me(r, seg)
+	case ".search":
 		r.route = "scim /" + seg[0]
 		return notYet(r)
 	}
@@ -134,9 +137,25 @@ func (s *Server) collection(r *request, t *scim.Type) error {
 	return notAllowed(r, "GET", "POST")
 }
 
+// me serves /Me, which is the user that the key is bound to (RFC 7644 section
+// 3.11): whatever is done to it is done to /Users/{id}, which every answer has as
+// its Location. There is no POST, since that user is there already.
+func (s *Server) me(r *request, seg []string) error {
+	r.route = "scim /Me"
+	switch {
+	case len(seg) > 1:
+		return scim.Errorf(404, "", "no such endpoint: nothing is below /Me")
+	case r.key.User == "":
+		return scim.Errorf(501, "", "/Me is the user that the key is bound to, and this key is bound to none: make one with roster key create --user ID")
+	}
+	t := r.dir.Model.Type("User")
+	r.me = true
+	r.w.Header()["Location"] = []string{r.directoryURL() + t.Endpoint + "/" + r.key.User}
+	return s.one(r, t, r.key.User)
+}
+
 // one serves /Users/{id}.
 func (s *Server) one(r *request, t *scim.Type, id string) error {
-	r.route += "/{id}"
 	r.resource = id
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:

@@ -66,6 +66,7 @@ type Server struct {
 	dirs     *directory.Service
 	api      *http.ServeMux
 	patterns []string // of api
+	admin    *http.ServeMux
 	metrics  *metrics
 	log      *slog.Logger
 	requests *requestLog
@@ -93,6 +94,7 @@ func New(o Options) *Server {
 	}
 	s.metrics = newMetrics(o.Metrics, o.Version)
 	s.api, s.patterns = s.routes()
+	s.admin = s.adminRoutes()
 	return s
 }
 
@@ -124,8 +126,11 @@ type request struct {
 
 	base string // what locations begin with
 	scim bool   // a SCIM route, no other
-	dir  *directory.Directory
-	key  *roster.Key
+	// admin says that it is an Admin API of the organisation.
+	admin bool
+	me    bool // /Me: a user is read or written as its own
+	dir   *directory.Directory
+	key   *roster.Key
 
 	status   int
 	resource string // the id of the resource, once it is known to be one
@@ -162,7 +167,11 @@ func (s *Server) dispatch(r *request) error {
 		return s.scim(r, rest)
 	}
 	if strings.HasPrefix(path, "/api/v1/") {
-		return s.manage(r)
+		return s.route(r, s.api)
+	}
+	if strings.HasPrefix(path, "/admin/user-provisioning/") {
+		r.admin = true
+		return s.route(r, s.admin)
 	}
 	known := path == "/healthz" || path == "/readyz" || path == "/metrics" && !s.HideMetrics
 	if !known {

@@ -111,24 +111,25 @@ func (t *tx) DeleteDirectory(id string) error {
 	return wrap(t.later(deleteDirectoryKeys, false, id), "delete directory")
 }
 
-const keyColumns = `id, digest, directory, name, prefix, scopes, created, expires, revoked, last_used`
+const keyColumns = `id, digest, directory, name, prefix, scopes, created, expires, revoked, last_used, user_id`
 
 var (
 	getKey    = same(`SELECT ` + keyColumns + ` FROM keys WHERE digest = $1`)
 	listKeys  = same(`SELECT ` + keyColumns + ` FROM keys WHERE directory = $1 ORDER BY created, id`)
 	insertKey = same(`INSERT INTO keys (` + keyColumns + `)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`)
 	// The last use never goes back: touchKey may have written a later one since k
 	// was read.
 	updateKey = same(`UPDATE keys SET directory = $1, name = $2, prefix = $3, scopes = $4, created = $5, expires = $6,
-		revoked = $7, last_used = CASE WHEN last_used > $8 THEN last_used ELSE $8 END WHERE id = $9`)
+		revoked = $7, last_used = CASE WHEN last_used > $8 THEN last_used ELSE $8 END,
+		user_id = $9 WHERE id = $10`)
 	touchKey = same(`UPDATE keys SET last_used = $1 WHERE id = $2 AND last_used < $1`)
 )
 
 func scanKey(r row) *roster.Key {
 	k := &roster.Key{
 		ID: r.text(0), Directory: r.text(2), Name: r.text(3), Prefix: r.text(4),
-		Created: r.time(6), Expires: r.time(7), Revoked: r.time(8), LastUsed: r.time(9),
+		Created: r.time(6), Expires: r.time(7), Revoked: r.time(8), LastUsed: r.time(9), User: r.text(10),
 	}
 	copy(k.Digest[:], r.bytes(1))
 	for s := range strings.FieldsSeq(r.text(5)) {
@@ -163,7 +164,7 @@ func (r *reader) ListKeys(directory string) (list []*roster.Key, err error) {
 
 func (t *tx) CreateKey(k *roster.Key) error {
 	n, err := t.exec(insertKey, k.ID, k.Digest[:], k.Directory, k.Name, k.Prefix, scopes(k),
-		micros(k.Created), micros(k.Expires), micros(k.Revoked), micros(k.LastUsed))
+		micros(k.Created), micros(k.Expires), micros(k.Revoked), micros(k.LastUsed), k.User)
 	if err == nil && n == 0 {
 		return store.ErrExists
 	}
@@ -180,7 +181,7 @@ func (t *tx) GetKey(digest [32]byte) (k *roster.Key, err error) {
 
 func (t *tx) ReplaceKey(k *roster.Key) error {
 	n, err := t.exec(updateKey, k.Directory, k.Name, k.Prefix, scopes(k),
-		micros(k.Created), micros(k.Expires), micros(k.Revoked), micros(k.LastUsed), k.ID)
+		micros(k.Created), micros(k.Expires), micros(k.Revoked), micros(k.LastUsed), k.User, k.ID)
 	if err == nil && n == 0 {
 		return store.ErrNotFound
 	}

@@ -16,3 +16,6 @@ CREATE TABLE members (
     PRIMARY KEY (directory, grp, member)
 ) WITHOUT ROWID;
 CREATE INDEX members_member ON members (directory, member, grp);
+
+-- The user that a key is bound to, empty for none.
+ALTER TABLE keys ADD COLUMN user_id TEXT NOT NULL DEFAULT '';
