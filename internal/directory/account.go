@@ -106,11 +106,11 @@ func (d *Directory) Unlink(ctx context.Context, c Call, id string) (*Result, err
 }
 
 // Link gives an unlinked user an account. One that has one stays at its version;
-// in a directory whose schemas have no accounts it is a 400.
+// in a directory whose schemas have no accounts it is a 409.
 func (d *Directory) Link(ctx context.Context, c Call, id string) (*Result, error) {
 	return d.setAccount(ctx, c, id, func(tx store.Tx, user *scim.Resource) (*scim.Resource, error) {
 		if !d.indexes[user.Type()].account {
-			return nil, scim.Errorf(400, scim.InvalidValue, "the users of this directory have no accounts: its schemas have no %s", accountID)
+			return nil, scim.Errorf(409, "", "the users of this directory have no accounts: its schemas have no %s", accountID)
 		}
 		if user.Get(accountID).Kind() != scim.Absent {
 			return user, nil

@@ -58,6 +58,7 @@ var operations = []struct {
 	{scope: roster.ScopeAdmin, method: "POST", path: "/trash/nope/restore", api: true},
 	{scope: roster.ScopeAdmin, method: "DELETE", path: "/trash/nope", api: true},
 	{scope: roster.ScopeAdmin, method: "GET", path: "/requests", api: true},
+	{scope: roster.ScopeAdmin, method: "POST", path: "/users/nope/link", api: true},
 	{scope: roster.ScopeAdmin, method: "GET", path: "/keys", api: true},
 	{scope: roster.ScopeAdmin, method: "POST", path: "/keys", api: true},
 	{scope: roster.ScopeAdmin, method: "POST", path: "/keys/nope/rotate", api: true},
@@ -108,7 +109,7 @@ func TestScopes(t *testing.T) {
 	for _, key := range []string{d.key, operatorWith(roster.ScopeUsersWrite)} {
 		at := d.at("/api/v1").as(key)
 		for _, r := range []*reply{
-			at.do("POST", "/directories", object{"name": "x"}), at.get("/keys"), at.do("POST", "/keys", object{}),
+			at.do("POST", "/directories", object{"name": "x"}), at.get("/org"), at.get("/keys"), at.do("POST", "/keys", object{}),
 			at.do("POST", "/keys/x/rotate", nil), at.do("DELETE", "/keys/x", nil), at.do("DELETE", "/directories/"+d.id, nil),
 		} {
 			r.refused(403, "", "Forbidden; ")

@@ -193,6 +193,13 @@ func TestOpenAPI_RealAnswers(t *testing.T) {
 	status(200, c.check(t, mine, "GET", api+"/users/"+id+"/history?after=1&limit=2", nil))
 	status(200, c.check(t, mine, "GET", api+"/users/"+holder+"/history", nil)) // purged
 	status(200, c.check(t, mine, "GET", api+"/requests", nil))
+	org := status(200, c.check(t, op, "GET", "/api/v1/org", nil)).str("id")
+	op.do("PATCH", "/admin/user-provisioning/v1/org/"+org+"/scimDirectoryId/"+d.id+"/scimUserId/"+id+"/unlink", nil).want(204)
+	status(200, c.check(t, mine, "POST", api+"/users/"+id+"/link", nil))
+	standard := w.directory(t, scim.Standard)
+	status(409, c.check(t, standard.at(""), "POST", "/api/v1/directories/"+standard.id+"/users/"+standard.create(user("ada"))+"/link", nil))
+	status(201, c.check(t, mine, "POST", api+"/keys", object{"name": "k", "scopes": []string{"me"}, "user": id}))
+	status(200, c.check(t, mine, "GET", api+"/keys", nil)) // with one that is bound
 
 	s := server.New(server.Options{Directories: w.dirs, Log: slog.New(slog.DiscardHandler)})
 	s.Drain()
