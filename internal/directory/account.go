@@ -67,12 +67,7 @@ func (d *Directory) linkAccount(tx store.Tx, user *scim.Resource, id string) (*s
 		return user, nil
 	}
 	account := d.service.account(user, "")
-	taken := false
-	q := store.Query{Directory: d.ID, Type: t.Name, Term: &store.Term{Attribute: accountID, Value: account.Text()}, Limit: 1}
-	err := tx.List(q, func(*store.Record) error {
-		taken = true
-		return nil
-	})
+	taken, err := d.accountTaken(tx, t, account)
 	if taken {
 		account = d.service.account(user, id)
 	}
@@ -80,6 +75,30 @@ func (d *Directory) linkAccount(tx store.Tx, user *scim.Resource, id string) (*s
 		return user, err
 	}
 	return user.Set(accountID, account), err
+}
+
+// accountTaken reports whether a user of the directory is linked to an account.
+func (d *Directory) accountTaken(tx store.Tx, t *scim.Type, account scim.Value) (taken bool, err error) {
+	q := store.Query{Directory: d.ID, Type: t.Name, Term: &store.Term{Attribute: accountID, Value: account.Text()}, Limit: 1}
+	err = tx.List(q, func(*store.Record) error {
+		taken = true
+		return nil
+	})
+	return taken, err
+}
+
+// keepAccount returns a user that comes back from the trash: unlinked, where
+// another one has its account by now.
+func (d *Directory) keepAccount(tx store.Tx, user *scim.Resource) (*scim.Resource, error) {
+	account := user.Get(accountID)
+	if account.Kind() == scim.Absent {
+		return user, nil
+	}
+	taken, err := d.accountTaken(tx, user.Type(), account)
+	if taken {
+		user = user.Set(accountID, scim.Value{})
+	}
+	return user, err
 }
 
 // relink links a user that was unlinked again when a change touches what links:

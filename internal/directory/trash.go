@@ -33,7 +33,8 @@ func (d *Directory) Trash(ctx context.Context, after string, limit int) (list []
 }
 
 // Restore brings a deleted resource back under its own id. A name that somebody
-// else has by now is a 409 that says who.
+// else has by now is a 409 that says who; an account that somebody else has is
+// not linked again.
 func (d *Directory) Restore(ctx context.Context, c Call, t *scim.Type, id string) (*Result, error) {
 	absent := scim.Errorf(404, "", "Resource [%s]: with id[%s] is not in the trash.", strings.ToUpper(t.Name), clip(id))
 	if !isID(id) {
@@ -53,6 +54,9 @@ func (d *Directory) Restore(ctx context.Context, c Call, t *scim.Type, id string
 		}
 		r, links, _, err := r.TakeLinks()
 		if err != nil {
+			return nil, err
+		}
+		if r, err = d.keepAccount(tx, r); err != nil {
 			return nil, err
 		}
 		diff := scim.Diff(nil, r)

@@ -220,6 +220,14 @@ func TestAdmin_AddressChanges(t *testing.T) {
 		org.do("DELETE", "/user/"+account+"/onlyDeleteUserInDB", nil).want(204)
 		d.get("/Users/" + second).want(404)
 		d.get("/Users/" + first).want(200)
+		// Who comes back to an account that another one has is unlinked.
+		d.put(first, user(name)).want(200)
+		d.api("POST", "/users/"+first+"/link", nil).want(200).has(atlassianURN, object{"atlassianAccountId": account})
+		d.put(first, user("new-"+name)).want(200)
+		d.api("POST", "/trash/"+second+"/restore", nil).want(200)
+		if got := d.account(second); got != "" {
+			t.Errorf("restored with the account %s, which another one has", got)
+		}
 	})
 }
 
@@ -319,13 +327,16 @@ func TestAdmin_WrongRequests(t *testing.T) {
 	org := w.org(t)
 	d := w.directory(t, scim.Atlassian)
 	id := d.create(user(someone(t)))
-	for _, body := range []any{"", "{", "[]", "null", object{}, object{"email": ""}, object{"email": 7}, object{"mail": "x"}, `{"email":"a","email":"b"}`} {
-		org.do("POST", "/get-scim-links-for-email", body).refused(400, "")
+	for _, body := range []any{"", "{", "[]", object{"email": 7}, object{"mail": "x"}, `{"email":"a","email":"b"}`} {
+		org.do("POST", "/get-scim-links-for-email", body).refused(400, scim.InvalidSyntax)
+	}
+	for _, body := range []any{"null", object{}, object{"email": ""}} {
+		org.do("POST", "/get-scim-links-for-email", body).refused(400, scim.InvalidValue, "email is required")
 	}
 	org.do("POST", "/get-scim-links-for-email", "x", "Content-Type", "text/plain").refused(415, "")
 	org.do("POST", "/get-scim-links-for-email", strings.Repeat(" ", server.DefaultMaxBody+1)).refused(413, "")
 	for _, body := range []any{"{", "[]", object{"id": id}} {
-		org.do("PATCH", "/scimDirectoryId/"+d.id+"/scimUserId/"+id+"/unlink", body).refused(400, "")
+		org.do("PATCH", "/scimDirectoryId/"+d.id+"/scimUserId/"+id+"/unlink", body).refused(400, scim.InvalidSyntax)
 	}
 	for _, path := range []string{
 		"/scimDirectoryId/" + d.id + "/scimUserId/nope/unlink", "/scimDirectoryId/nope/scimUserId/" + id + "/unlink",
