@@ -42,6 +42,7 @@ type serveOptions struct {
 	burst            int
 	maxBody          int64
 	maxBulk          int64
+	chaos            string
 	maxScan          int
 	headerTimeout    time.Duration
 	readTimeout      time.Duration
@@ -91,6 +92,8 @@ SIGTERM and Ctrl-C let it finish what it has accepted, and end it.`,
 	f.StringVar(&o.bootstrapKeyFile, "bootstrap-key-file", "", "`file` that holds the first operator key (or ROSTER_BOOTSTRAP_KEY)")
 	f.Float64Var(&o.rate, "rate", 0, "requests a second that each key may make; 0: any number")
 	f.IntVar(&o.burst, "burst", 0, "requests that each key may make at once (default: those of one second)")
+	f.StringVar(&o.chaos, "chaos", "", "for tests of clients: make SCIM requests go wrong by `chance`, as in status=429:5%,retry-after=2s,latency=200ms+-50ms,drop-before=1%,drop-after=1%,seed=7")
+	perCall(f, "chaos") // a forgotten variable must not break a service
 	f.Int64Var(&o.maxBulk, "max-bulk", server.DefaultMaxBulk, "largest body of a bulk request in `bytes`")
 	f.Int64Var(&o.maxBody, "max-body", server.DefaultMaxBody, "largest body of a request in `bytes`")
 	f.IntVar(&o.maxScan, "max-scan", directory.DefaultMaxScan, "`users` that a filter without an index looks through at the most")
@@ -247,7 +250,7 @@ func start(ctx context.Context, g *globals, o *serveOptions) (_ *running, err er
 	registerStats(registry, db)
 	s.server = server.New(server.Options{
 		Directories: s.dirs, PublicURL: public, TrustedProxies: in.proxies, FollowProxy: o.publicURL == "",
-		MaxBody: o.maxBody, MaxBulk: o.maxBulk, Rate: o.rate, Burst: o.burst,
+		MaxBody: o.maxBody, MaxBulk: o.maxBulk, Rate: o.rate, Burst: o.burst, Chaos: in.chaos,
 		Metrics: registry, HideMetrics: o.admin != "", Version: buildVersion(), Log: in.log,
 	})
 	s.listener = ln
@@ -348,6 +351,9 @@ func (s *running) housekeep(ctx context.Context) {
 // banner says on a first start what was made, with what to try. A later one that
 // had to make a key may find another default directory, or none.
 func (s *running) banner(w io.Writer) {
+	if s.o.chaos != "" {
+		fmt.Fprintf(w, "\n  CHAOS is on: %s. SCIM requests go wrong on purpose.\n", s.o.chaos)
+	}
 	if s.key == "" {
 		return
 	}

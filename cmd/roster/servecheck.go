@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/roster-scim/roster/internal/directory"
+	"github.com/roster-scim/roster/internal/server"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -20,6 +21,7 @@ type serveInput struct {
 	proxies      []netip.Prefix
 	tls          *tls.Config // nil: none
 	bootstrapKey string
+	chaos        *server.Chaos // nil: none
 }
 
 // check reads the settings, before anything is opened or made, and reports every
@@ -37,6 +39,11 @@ func (o *serveOptions) check(g *globals) (*serveInput, error) {
 	fault(err)
 	if _, err := scim.Rules(o.ruleSet); err != nil {
 		fault(usagef("--rule-set: %w", err))
+	}
+	if o.chaos != "" {
+		if in.chaos, err = server.ParseChaos(o.chaos); err != nil {
+			fault(usagef("--chaos: %w", err))
+		}
 	}
 	in.bootstrapKey, err = g.secret("ROSTER_BOOTSTRAP_KEY", o.bootstrapKeyFile)
 	fault(err)

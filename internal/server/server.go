@@ -51,6 +51,8 @@ type Options struct {
 	// once. Rate 0: no limit. Burst 0: Rate, at least 1.
 	Rate  float64
 	Burst int
+	// Chaos makes SCIM requests go wrong on purpose. nil: none does.
+	Chaos *Chaos
 	// Metrics is the registry that /metrics shows. nil: a new one.
 	Metrics *prometheus.Registry
 	// HideMetrics leaves /metrics out of Handler: AdminHandler alone has it.
@@ -164,6 +166,9 @@ func (s *Server) dispatch(r *request) error {
 	path := r.URL.EscapedPath()
 	if rest, ok := strings.CutPrefix(path, "/scim/"); ok {
 		r.scim = true
+		if s.Chaos != nil {
+			return s.Chaos.serve(r, func() error { return s.scim(r, rest) })
+		}
 		return s.scim(r, rest)
 	}
 	if strings.HasPrefix(path, "/api/v1/") {
