@@ -15,6 +15,8 @@ const (
 	MaxPatchMembers = 10_000  // members of a group named in one PATCH, POST or PUT
 	MaxPatched      = 1 << 20 // bytes of text to which a PATCH lets a resource grow
 	maxPatchSteps   = 500_000 // comparisons of values in one PATCH
+
+	maxMemberFilters = 10 // operations that have all the members of a group read
 )
 
 // PatchOpURN is the schema of a PATCH request (RFC 7644 section 3.5.2).
@@ -73,7 +75,7 @@ func (p *Patch) Append(dst []byte) []byte {
 	for _, m := range p.members {
 		dst = append(dst, m.Kind.String()...)
 		for _, l := range m.Members {
-			dst = append(appendString(append(dst, ' '), l.Value), l.Type...)
+			dst = append(appendString(append(dst, ' '), l.ID), l.Type...)
 		}
 		if m.Where != nil {
 			dst = append(append(dst, ' '), m.Where.String()...)

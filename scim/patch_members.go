@@ -2,14 +2,6 @@ package scim
 
 import "strings"
 
-// A LinkedMember is one value of a linked attribute: a member of a group.
-type LinkedMember struct {
-	Value string // the id
-	Type  string // "User" or "Group"; "" when it was not said, or nothing known
-	// Display and Ref are the server's: they are empty in what a client sent.
-	Display, Ref string
-}
-
 // A MemberOpKind says what a MemberOp does.
 type MemberOpKind uint8
 
@@ -28,8 +20,8 @@ func (k MemberOpKind) String() string {
 // A MemberOp is one step of what a Patch does to memberships.
 type MemberOp struct {
 	Kind    MemberOpKind
-	Members []LinkedMember // of AddMembers and RemoveMembers: no id twice
-	Where   *Filter        // of RemoveWhere: for MatchValue of Type.LinkedValue
+	Members []Link  // of AddMembers and RemoveMembers: no id twice
+	Where   *Filter // of RemoveWhere: for MatchLink
 	// Target says of RemoveMembers and RemoveWhere that it is the first half of
 	// a replace: when it finds nobody, the PATCH is 400 noTarget (RFC 7644
 	// section 3.5.2.3).
@@ -41,36 +33,21 @@ func ErrNoMember() *Error {
 	return Errorf(400, NoTarget, "the filter of the path matches no member: add the new member instead")
 }
 
-// LinkedValue returns m as a value of the linked attribute, for a filter.
-func (t *Type) LinkedValue(m LinkedMember) Value {
-	members := make([]Member, 0, 4)
-	for _, sub := range t.linked.subs {
-		text := ""
-		switch sub.Name {
-		case "value":
-			text = m.Value
-		case "type":
-			text = m.Type
-		case "display":
-			text = m.Display
-		case "$ref":
-			text = m.Ref
-		}
-		if text != "" {
-			members = append(members, Member{sub, StringValue(text)})
-		}
-	}
-	return objectValue(members)
+// MatchLink reports whether f, the filter of a MemberOp, holds of a member. It
+// has no $ref.
+func (f *Filter) MatchLink(l Link) bool {
+	return f.MatchValue(f.typ.linkValue([]Link{l}, "").Items()[0])
 }
 
-func linkedMember(v Value) LinkedMember {
-	m := LinkedMember{Value: v.Sub("value").text}
+// link returns what a client says of a member.
+func link(v Value) Link {
+	l := Link{ID: v.Sub("value").text}
 	for _, typ := range []string{"User", "Group"} {
 		if strings.EqualFold(v.Sub("type").text, typ) {
-			m.Type = typ
+			l.Type = typ
 		}
 	}
-	return m
+	return l
 }
 
 // A memberDelta brings operations on members together: of a member that several
@@ -81,15 +58,16 @@ type memberDelta struct {
 	place   map[string]int // in pending, by id
 	cleared bool           // nobody is a member when pending begins
 	named   int
+	filters int
 }
 
 type memberChange struct {
-	member LinkedMember
+	member Link
 	add    bool
 }
 
-func (d *memberDelta) set(m LinkedMember, add bool) {
-	if i, ok := d.place[m.Value]; ok {
+func (d *memberDelta) set(m Link, add bool) {
+	if i, ok := d.place[m.ID]; ok {
 		if m.Type == "" {
 			m.Type = d.pending[i].member.Type
 		}
@@ -99,27 +77,30 @@ func (d *memberDelta) set(m LinkedMember, add bool) {
 	if d.place == nil {
 		d.place = make(map[string]int)
 	}
-	d.place[m.Value] = len(d.pending)
+	d.place[m.ID] = len(d.pending)
 	d.pending = append(d.pending, memberChange{m, add})
 }
 
-func (d *memberDelta) all(v Value, add bool) error {
-	if d.named += len(v.Items()); d.named > MaxPatchMembers {
+// all notes what is to become of the members that values name.
+func (d *memberDelta) all(values []Value, add bool) error {
+	if d.named += len(values); d.named > MaxPatchMembers {
 		return Errorf(413, "", "more than %d members in one PATCH: send them in several requests", MaxPatchMembers)
 	}
-	for _, it := range v.Items() {
-		d.set(linkedMember(it), add)
+	for _, v := range values {
+		if l := link(v); l.ID != "" { // of a filter; it names nobody
+			d.set(l, add)
+		}
 	}
 	return nil
 }
 
 func (d *memberDelta) clear() {
-	*d = memberDelta{done: append(d.done[:0], MemberOp{Kind: ClearMembers}), cleared: true, named: d.named}
+	*d = memberDelta{done: append(d.done[:0], MemberOp{Kind: ClearMembers}), cleared: true, named: d.named, filters: d.filters}
 }
 
 // end returns all that was to be done.
 func (d *memberDelta) end() []MemberOp {
-	var add, remove []LinkedMember
+	var add, remove []Link
 	for _, c := range d.pending {
 		if c.add {
 			add = append(add, c.member)
@@ -150,12 +131,12 @@ func (d *memberDelta) bind(o *operation) error {
 	}
 	switch {
 	case o.op == opAdd:
-		return d.all(o.value, true)
+		return d.all(o.value.Items(), true)
 	case o.op == opReplace:
 		d.clear()
-		return d.all(o.value, true)
+		return d.all(o.value.Items(), true)
 	case o.value.kind != Absent:
-		return d.all(o.value, false)
+		return d.all(o.value.Items(), false)
 	case a.Required:
 		return Errorf(400, Mutability, "%s is required: it cannot be removed", a.Path)
 	}
@@ -167,25 +148,29 @@ func (d *memberDelta) bindFilter(o *operation) error {
 	a, f := o.path.attr, o.path.filter
 	ids, byID := f.values(f.Root(), a.Sub("value"), nil)
 	if o.op == opRemove && byID {
-		return d.all(listValue(ids), false)
+		return d.all(ids, false)
 	}
 	if o.op == opAdd {
 		return Errorf(400, InvalidPath, "a member is added whole: the path is %s, and the value the member", a.Path)
 	}
-	done := d.end()
 	op := MemberOp{Kind: RemoveWhere, Where: f, Target: o.op == opReplace}
 	if byID {
-		if d.named += len(ids); d.named > MaxPatchMembers {
-			return d.all(listValue(ids), false)
+		some := memberDelta{named: d.named}
+		if err := some.all(ids, false); err != nil {
+			return err
 		}
-		op.Kind, op.Where = RemoveMembers, nil
-		for _, id := range ids {
-			op.Members = append(op.Members, linkedMember(id))
+		d.named = some.named
+		list := some.end()
+		if list == nil {
+			return ErrNoMember()
 		}
+		op = MemberOp{Kind: RemoveMembers, Members: list[0].Members, Target: true}
+	} else if d.filters++; d.filters > maxMemberFilters {
+		return Errorf(400, TooMany, "more than %d operations choose members by a filter other than on their value: send them in several requests", maxMemberFilters)
 	}
-	d.done = append(done, op)
+	d.done = append(d.end(), op)
 	if o.op == opReplace && !o.value.unset() {
-		return d.all(listValue([]Value{o.value}), true)
+		return d.all([]Value{o.value}, true)
 	}
 	return nil
 }

@@ -226,13 +226,13 @@ func TestPatch_MembersAreThoseOfTheOperationsOneByOne(t *testing.T) {
 		}
 		for _, op := range p.Members() {
 			for _, m := range op.Members {
-				delete(got, m.Value)
+				delete(got, m.ID)
 				if op.Kind == scim.AddMembers {
-					got[m.Value] = true
+					got[m.ID] = true
 				}
 			}
 			maps.DeleteFunc(got, func(id string, _ bool) bool {
-				return op.Kind == scim.ClearMembers || op.Kind == scim.RemoveWhere && op.Where.MatchValue(typ.LinkedValue(scim.LinkedMember{Value: id}))
+				return op.Kind == scim.ClearMembers || op.Kind == scim.RemoveWhere && op.Where.MatchLink(scim.Link{ID: id})
 			})
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
@@ -279,10 +279,10 @@ func FuzzPatch(f *testing.F) {
 			for _, op := range p.Members() {
 				seen := map[string]bool{}
 				for _, m := range op.Members {
-					if m.Value == "" || seen[m.Value] {
+					if m.ID == "" || seen[m.ID] {
 						t.Fatalf("no id, or twice: %v", memberOps(p))
 					}
-					seen[m.Value] = true
+					seen[m.ID] = true
 				}
 				if (op.Where != nil) != (op.Kind == scim.RemoveWhere) || (len(op.Members) > 0) != (op.Kind == scim.AddMembers || op.Kind == scim.RemoveMembers) {
 					t.Fatalf("a step of no kind: %+v", op)
@@ -310,6 +310,8 @@ func TestPatch_Bounds(t *testing.T) {
 		{"10,001 members in one list", add(scim.MaxPatchMembers + 1), group, 400},
 		{"10,001 members", strings.TrimSuffix(add(scim.MaxPatchMembers), "]") + `,{"op":"remove","path":"members[value eq \"x\"]"}]`, group, 413},
 		{"1,001 values", `[{"op":"add","path":"emails","value":` + list(scim.MaxValues+1, func(i int) string { return fmt.Sprintf(`{"value":"%d"}`, i) }) + `}]`, user, 400},
+		{"10 filters on members", ops(10, `{"op":"remove","path":"members[display pr]"}`), group, 0},
+		{"11 filters on members", ops(11, `{"op":"remove","path":"members[display pr]"}`), group, 400},
 		{"a path of 8 KB", `[{"op":"remove","path":"emails[value eq \"` + strings.Repeat("x", scim.MaxFilter) + `\"]"}]`, user, 400},
 		{"deep brackets", `[{"op":"remove","path":"emails[` + strings.Repeat("(", 4000) + `"}]`, user, 400},
 		{"a deep value", `[{"op":"add","path":"title","value":` + strings.Repeat("[", 200_000), user, 400},

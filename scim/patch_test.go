@@ -62,7 +62,7 @@ func memberOps(p *scim.Patch) (out []string) {
 	for _, op := range p.Members() {
 		s := op.Kind.String()
 		for _, member := range op.Members {
-			s += " " + member.Value
+			s += " " + member.ID
 			if member.Type != "" {
 				s += "/" + member.Type
 			}

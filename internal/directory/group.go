@@ -235,19 +235,19 @@ func (m *membership) patch(ops []scim.MemberOp) (ignored []string, err error) {
 			cleared = true
 		case scim.AddMembers:
 			for _, l := range op.Members {
-				coming[l.Value] = true
-				delete(going, l.Value)
-				add = append(add, scim.Link{ID: l.Value, Type: l.Type})
+				coming[l.ID] = true
+				delete(going, l.ID)
+				add = append(add, l)
 			}
 		case scim.RemoveMembers:
 			found := false
 			for _, l := range op.Members {
 				if op.Target && !found {
-					if found, err = m.has(l.Value, coming, going, cleared); err != nil {
+					if found, err = m.has(l.ID, coming, going, cleared); err != nil {
 						return nil, err
 					}
 				}
-				remove(l.Value)
+				remove(l.ID)
 			}
 			if op.Target && !found {
 				return nil, scim.ErrNoMember()
@@ -294,9 +294,8 @@ func (m *membership) has(id string, coming, going map[string]bool, cleared bool)
 
 // where returns the ids of the members that a filter holds of.
 func (m *membership) where(f *scim.Filter, coming, going map[string]bool, cleared bool) (ids []string, err error) {
-	t := m.directory.Model.Type(m.group.Type)
 	match := func(member store.Member) error {
-		if f.MatchValue(t.LinkedValue(scim.LinkedMember{Value: member.ID, Type: member.Type, Display: member.Label})) {
+		if f.MatchLink(scim.Link{ID: member.ID, Type: member.Type, Display: member.Label}) {
 			ids = append(ids, member.ID)
 		}
 		return nil
