@@ -256,7 +256,7 @@ func (p *parser) place(members []Member) ([]Member, error) {
 		}
 		o := &members[i].Value
 		if find(o.Members(), m.Attr).kind != Absent {
-			return nil, Errorf(400, InvalidSyntax, "%s is given twice (at /%s)", m.Attr.Path, clip(m.at))
+			return nil, Errorf(400, InvalidSyntax, "%s is given twice (at %s)", m.Attr.Path, clip(p.pointer(jsontext.Pointer("/"+m.at))))
 		}
 		below := slices.Clone(o.Members())
 		if m.outer.Extension || p.patch || !m.Value.unset() {

@@ -16,7 +16,9 @@ func (p *Patch) Apply(current *Resource) (next *Resource, notes Notes, err error
 	if x.next == current {
 		return current, x.notes, nil
 	}
-	x.next.assignActive(current)
+	if active := current.typ.active; active != nil && x.next.value(active).kind == Absent {
+		x.next.set(active, current.value(active)) // who is not to be active is set to false
+	}
 	if x.next.Equal(current) {
 		return current, x.notes, nil
 	}

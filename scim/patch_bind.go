@@ -1,7 +1,5 @@
 package scim
 
-import "strings"
-
 // A binder makes the operations of a Patch of requests.
 type binder struct {
 	patch *Patch
@@ -76,12 +74,7 @@ func (b *binder) unknown(r *request) error {
 		e.Detail += ": correct the path, or leave the operation out"
 		return atOperation(e, r.at)
 	}
-	f := filterParser{s: r.path}
-	name := f.word()
-	if i := strings.LastIndexByte(r.path, ']'); i >= f.i {
-		name += r.path[i+1:] // what is between the brackets may be a person's data
-	}
-	note(&b.p.notes.Ignored, clipName(name))
+	note(&b.p.notes.Ignored, pathName(r.path))
 	return nil
 }
 
@@ -156,10 +149,12 @@ func (p *parser) pathValue(path *Path, op patchOp) (Value, error) {
 func (p *parser) removeValue(o *operation) error {
 	a, kind := o.path.target(), p.dec.PeekKind()
 	whole := a.MultiValued && o.path.filter == nil && (a.linked || kind != 'n')
-	if !p.typ.Rules.Tolerant && whole {
-		return p.invalid(InvalidSyntax, "a remove has no value: name the values of %s by a filter in the path", a.Path)
-	}
-	if !whole {
+	switch {
+	case kind == 'n' && !whole: // none
+		return nil
+	case !p.typ.Rules.Tolerant:
+		return p.invalid(InvalidSyntax, "a remove has no value: say in the path what of %s to remove", a.Path)
+	case !whole:
 		note(&p.notes.Coerced, o.path.name()+" (value of a remove)")
 		return nil
 	}

@@ -99,6 +99,21 @@ func BenchmarkPatch(b *testing.B) {
 			}
 		})
 	}
+	b.Run("one_member", func(b *testing.B) {
+		typ := typeOf(b, scim.Standard, "Group")
+		current := created(b, typ, `{"displayName":"team"}`)
+		body := patchBody(`[{"op":"add","path":"members","value":[{"value":"2819c223-7f76-453a-919d-413861904646"}]}]`)
+		b.ReportAllocs()
+		for b.Loop() {
+			p, _, err := typ.ParsePatch(body)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if next, _, err := p.Apply(current); err != nil || next != current || len(p.Members()) != 1 {
+				b.Fatal(next, err)
+			}
+		}
+	})
 	b.Run("members", func(b *testing.B) {
 		typ := typeOf(b, scim.Standard, "Group")
 		body := patchBody(`[{"op":"add","path":"members","value":` + list(scim.MaxPatchMembers, func(i int) string { return fmt.Sprintf(`{"value":"%d"}`, i) }) + `}]`)

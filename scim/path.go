@@ -36,6 +36,15 @@ func (p *Path) name() string {
 	return p.attr.Path
 }
 
+// pathName is name for the text of a path.
+func pathName(s string) string {
+	name, rest, filtered := strings.Cut(s, "[")
+	if filtered {
+		name += rest[strings.LastIndexByte(rest, ']')+1:]
+	}
+	return clipName(name)
+}
+
 // target is the attribute whose values the path names.
 func (p *Path) target() *Attr {
 	if p.sub != nil {
@@ -51,7 +60,7 @@ func (p *Path) target() *Attr {
 func (t *Type) ParsePath(s string) (*Path, error) {
 	p, err := t.path(s)
 	if err == nil && p.attr == nil {
-		err = t.badPath("%s has no attribute %s", t.Name, clip(s))
+		err = t.badPath("%s has no attribute %s", t.Name, pathName(s))
 	}
 	if err != nil {
 		return nil, err
@@ -83,7 +92,7 @@ func (t *Type) path(s string) (Path, error) {
 	case strings.EqualFold(name, t.Schema):
 		p.attr = t.root
 	case !isPathName(name):
-		return Path{}, t.badPath("%s is not a name", clip(name))
+		return Path{}, t.badPath("%s is not a name", clip(strings.ToValidUTF8(name, "\uFFFD")))
 	default:
 		return Path{}, nil
 	}

@@ -43,7 +43,13 @@ func Replace(current, body *Resource) (next *Resource, ignored []string, err err
 		return nil, nil, err
 	}
 	next = &Resource{typ: t, members: members}
-	next.assignActive(current)
+	if t.active != nil && next.value(t.active).kind == Absent {
+		if t.Rules.KeepOmittedActive {
+			next.set(t.active, current.value(t.active))
+		} else {
+			next.set(t.active, BoolValue(true))
+		}
+	}
 	if ext := t.externalID; t.Rules.KeepOmittedExternalID && body.value(ext).kind == Absent {
 		next.set(ext, current.value(ext))
 	}
@@ -62,19 +68,6 @@ func Replace(current, body *Resource) (next *Resource, ignored []string, err err
 		next.setViews(top, sent)
 	}
 	return next, ignored, next.check()
-}
-
-// assignActive gives r its active where a client left it out: that of current,
-// or true, as the rules say.
-func (r *Resource) assignActive(current *Resource) {
-	t := r.typ
-	switch {
-	case t.active == nil || r.value(t.active).kind != Absent:
-	case t.Rules.KeepOmittedActive:
-		r.set(t.active, current.value(t.active))
-	default:
-		r.set(t.active, BoolValue(true))
-	}
 }
 
 // replaceMembers makes the members of one level: those at the top, or those of
