@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -157,5 +158,45 @@ func TestTolerances_AreInTheDocs(t *testing.T) {
 	}
 	if diff := cmp.Diff(documented, seen); diff != "" {
 		t.Errorf("tolerances (-documented +in the tables):\n%s", diff)
+	}
+}
+
+// One Patch is applied by every attempt of a transaction, and by its retries at
+// once: nothing may be written to it, nor to the current resource.
+func TestPatch_AppliedAtOnce(t *testing.T) {
+	t.Parallel()
+	typ := typeOf(t, scim.Atlassian, "User")
+	current := created(t, typ, rfcUser)
+	p, _, err := typ.ParsePatch(patchBody(`[{"op":"replace","path":"department","value":"R&D"},
+{"op":"add","path":"emails","value":[{"value":"bjensen@example.com","type":"work","display":"Office"},{"value":"new@example.com","primary":true}]},
+{"op":"replace","path":"emails[type eq \"home\"].value","value":"x@example.com"},{"op":"add","path":"phoneNumbers[type eq \"fax\"].value","value":"1"},
+{"op":"remove","path":"phoneNumbers[type eq \"work\"]"},{"op":"replace","value":{"name":{"givenName":"B","middleName":null}}}]`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := text(current)
+	want, _, err := p.Apply(current)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 50 {
+				next, _, err := p.Apply(current)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if got := text(next); got != text(want) {
+					t.Errorf("got %s, want %s", got, text(want))
+				}
+				_ = next.Set("title", scim.StringValue("x"))
+			}
+		})
+	}
+	wg.Wait()
+	if got := text(current); got != before {
+		t.Errorf("current: got %s, want %s", got, before)
 	}
 }

@@ -39,8 +39,8 @@ func (x *applier) values(o *operation) *Error {
 		return err
 	}
 	out := slices.Clone(items)
-	touched := make([]bool, len(out))
-	found := false
+	primary, found := make([]bool, len(out)), false
+	makes := isPrimary(a, o.given())
 	for i, it := range out {
 		if f != nil && !f.MatchValue(it) {
 			continue
@@ -49,23 +49,31 @@ func (x *applier) values(o *operation) *Error {
 		if err != nil {
 			return err
 		}
-		out[i], touched[i], found = v, true, true
+		out[i], primary[i], found = v, makes, true
 	}
 	if !found {
 		v, err := x.absent(o)
 		if err != nil || v.unset() {
 			return err
 		}
-		out, touched = append(out, v), append(touched, true)
+		out, primary = append(out, v), append(primary, isPrimary(a, v))
 	}
 	if !a.MultiValued {
 		return x.put(a, out[0])
 	}
-	v, err := x.list(a, old, out, touched, true)
+	v, err := x.list(a, old, out, primary, true)
 	if err != nil {
 		return err
 	}
 	return x.put(a, v)
+}
+
+// given returns the value of an operation as a part of a value of its attribute.
+func (o *operation) given() Value {
+	if o.path.sub != nil {
+		return objectValue([]Member{{o.path.sub, o.value}})
+	}
+	return o.value
 }
 
 // element returns what an operation makes of one of the values that its path
@@ -107,10 +115,7 @@ func (x *applier) absent(o *operation) (Value, *Error) {
 			return Value{}, noTarget
 		}
 	}
-	given := o.value
-	if sub := o.path.sub; sub != nil {
-		given = objectValue([]Member{{sub, given}})
-	}
+	given := o.given()
 	made := len(given.Members()) > 0
 	for _, m := range given.Members() {
 		made = made && !m.Value.unset()
@@ -148,7 +153,7 @@ func (x *applier) append(o *operation, a *Attr, old, given Value) (Value, *Error
 		return Value{}, err
 	}
 	out := slices.Clone(items)
-	touched := make([]bool, len(out), len(out)+len(given.Items()))
+	primary := make([]bool, len(out), len(out)+len(given.Items()))
 	merged := false
 	for _, it := range given.Items() {
 		i := slices.IndexFunc(out[:len(items)], it.Equal)
@@ -156,7 +161,7 @@ func (x *applier) append(o *operation, a *Attr, old, given Value) (Value, *Error
 			i = slices.IndexFunc(out[:len(items)], func(v Value) bool { return sameValue(a, v, it) })
 		}
 		if i < 0 {
-			out, touched = append(out, it), append(touched, true)
+			out, primary = append(out, it), append(primary, isPrimary(a, it))
 			continue
 		}
 		if a.Type == TypeComplex {
@@ -167,9 +172,9 @@ func (x *applier) append(o *operation, a *Attr, old, given Value) (Value, *Error
 			merged = merged || !v.Equal(out[i])
 			out[i] = v
 		}
-		touched[i] = true
+		primary[i] = primary[i] || isPrimary(a, it)
 	}
-	return x.list(a, old, out, touched, merged)
+	return x.list(a, old, out, primary, merged)
 }
 
 // sameValue reports whether two complex values of a list have one value and one
@@ -184,18 +189,18 @@ func sameValue(a *Attr, v, w Value) bool {
 		(typ == nil || typ.Key(find(v.Members(), typ).text) == typ.Key(find(w.Members(), typ).text))
 }
 
+// isPrimary reports whether v, a value of a, is the primary one.
+func isPrimary(a *Attr, v Value) bool {
+	return a.primary != nil && find(v.Members(), a.primary).Bool()
+}
+
 // list returns the list of what is left of out, in which some values may be
-// there twice. When a touched value is primary, no other is (RFC 7644 section
-// 3.5.2).
-func (x *applier) list(a *Attr, old Value, out []Value, touched []bool, twice bool) (Value, *Error) {
-	if a.primary != nil {
-		primary := func(v Value) bool { return find(v.Members(), a.primary).Bool() }
-		now := false
+// there twice. When an operation has made a value primary, as made says, no
+// other is (RFC 7644 section 3.5.2).
+func (x *applier) list(a *Attr, old Value, out []Value, made []bool, twice bool) (Value, *Error) {
+	if slices.Contains(made, true) {
 		for i, v := range out {
-			now = now || touched[i] && primary(v)
-		}
-		for i, v := range out {
-			if now && !touched[i] && primary(v) {
+			if !made[i] && isPrimary(a, v) {
 				out[i] = objectValue(put(slices.Clone(v.Members()), a.primary, BoolValue(false)))
 				twice = true // it may be what another one is
 			}
