@@ -148,6 +148,7 @@ func testKeys(t *testing.T, s store.Store) {
 	a, b, op := key("a", dir), key("b", dir), key("op", "")
 	a.Created = epoch.Add(time.Second) // after b
 	op.Scopes, op.Expires = nil, time.Time{}
+	b.User = "u"
 	update(t, s, func(tx store.Tx) error {
 		return errors.Join(tx.CreateKey(a), tx.CreateKey(b), tx.CreateKey(op))
 	})
@@ -173,7 +174,8 @@ func testKeys(t *testing.T, s store.Store) {
 	check(a, dir, b, a)
 	check(op, "", op)
 	next := *a
-	next.Name, next.Scopes, next.Revoked, next.LastUsed = "New", []roster.Scope{roster.ScopeAdmin}, epoch.Add(time.Minute), epoch.Add(time.Minute)
+	next.Name, next.User = "New", "other"
+	next.Scopes, next.Revoked, next.LastUsed = []roster.Scope{roster.ScopeAdmin}, epoch.Add(time.Minute), epoch.Add(time.Minute)
 	update(t, s, func(tx store.Tx) error { return tx.ReplaceKey(&next) })
 	check(&next, dir, b, &next)
 	refuse(t, s, store.ErrNotFound, func(tx store.Tx) error { return tx.ReplaceKey(key("none", dir)) })
