@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/netip"
-	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
