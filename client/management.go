@@ -25,6 +25,15 @@ type Management struct{ c *Client }
 // not used by it: each call names its directory.
 func (c *Client) Management() Management { return Management{c} }
 
+// Organization returns the id of the organisation that the directories of the
+// Roster belong to, for Client.Organization. It needs an operator key.
+func (m Management) Organization(ctx context.Context) (string, error) {
+	org, err := call[struct {
+		ID string `json:"id"`
+	}](ctx, m, http.MethodGet, "/org", nil, nil)
+	return org.ID, err
+}
+
 // A DirectoryCreate says what a new directory is to be.
 type DirectoryCreate struct {
 	Name    string         `json:"name"`
@@ -72,6 +81,7 @@ type KeyCreate struct {
 	Name    string         `json:"name"`
 	Scopes  []roster.Scope `json:"scopes"`
 	Expires time.Time      `json:"expiresAt,omitzero"` // zero: never
+	User    string         `json:"user,omitzero"`      // the id of the user of the directory that /Me is; empty: none
 }
 
 // A NewKey is a key with its secret, which no later call shows again.
@@ -215,6 +225,20 @@ func pages[T any](after string, fetch func(after string) ([]*T, error), mark fun
 // with status 409 names the value that somebody else has by now.
 func (m Management) Restore(ctx context.Context, directory, userID string) (*User, error) {
 	path, err := directoryUserPath(directory, "/trash/", userID, "/restore")
+	if err != nil {
+		return nil, err
+	}
+	a, err := m.send(ctx, http.MethodPost, path, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return readUser(http.MethodPost, path, a)
+}
+
+// Link gives a user that was unlinked an account again. One that is linked stays
+// as it is.
+func (m Management) Link(ctx context.Context, directory, userID string) (*User, error) {
+	path, err := directoryUserPath(directory, "/users/", userID, "/link")
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,10 @@ func TestManagement_Requests(t *testing.T) {
 		{`DELETE /api/v1/directories/x`, func(m Management) error { return m.DeleteDirectory(ctx, "x") }},
 		{`GET /api/v1/keys`, func(m Management) error { return second(m.ListKeys(ctx, "")) }},
 		{`POST /api/v1/directories/x/keys {"name":"okta","scopes":["users:write"],"expiresAt":"2027-01-01T00:00:00Z"}`, func(m Management) error {
-			return second(m.CreateKey(ctx, "x", KeyCreate{"okta", []roster.Scope{roster.ScopeUsersWrite}, expires}))
+			return second(m.CreateKey(ctx, "x", KeyCreate{Name: "okta", Scopes: []roster.Scope{roster.ScopeUsersWrite}, Expires: expires}))
+		}},
+		{`POST /api/v1/directories/x/keys {"name":"ada","scopes":["me"],"user":"u1"}`, func(m Management) error {
+			return second(m.CreateKey(ctx, "x", KeyCreate{Name: "ada", Scopes: []roster.Scope{roster.ScopeMe}, User: "u1"}))
 		}},
 		{`POST /api/v1/keys/k1/rotate {"overlap":"24h0m0s"}`, func(m Management) error {
 			return second(m.RotateKey(ctx, "", "k1", KeyRotate{Overlap: 24 * time.Hour}))
@@ -40,6 +43,8 @@ func TestManagement_Requests(t *testing.T) {
 		}},
 		{`POST /api/v1/directories/x/trash/u1/restore`, func(m Management) error { return second(m.Restore(ctx, "x", "u1")) }},
 		{`DELETE /api/v1/directories/x/trash/u1`, func(m Management) error { return second(m.Purge(ctx, "x", "u1")) }},
+		{`GET /api/v1/org`, func(m Management) error { return second(m.Organization(ctx)) }},
+		{`POST /api/v1/directories/x/users/u1/link`, func(m Management) error { return second(m.Link(ctx, "x", "u1")) }},
 		{`GET /api/v1/directories/x/requests`, func(m Management) error { return second(m.ListRequests(ctx, "x")) }},
 	}
 	for _, tt := range tests {

@@ -27,6 +27,7 @@ type keyOptions struct {
 	quiet    bool
 	name, id string
 	scopes   []string
+	user     string
 	expires  string
 	overlap  time.Duration
 }
@@ -72,6 +73,7 @@ func newKeyCreateCmd(g *globals) *cobra.Command {
 		Use:   "create NAME",
 		Short: "Make a key; it is shown this once",
 		Example: `  roster key create okta --directory ID --scopes users:write,groups:write --expires 365d
+  roster key create ada --directory ID --scopes me --user USERID
   ROSTER_KEY=$(roster key create ci --scopes users:read -q)`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -82,8 +84,9 @@ func newKeyCreateCmd(g *globals) *cobra.Command {
 	f := cmd.Flags()
 	o.addTargetFlags(f)
 	o.addSecretFlags(f)
-	f.StringSliceVar(&o.scopes, "scopes", nil, "what the key may do: "+scopeNames()+" (required)")
-	perCall(f, "scopes")
+	f.StringSliceVar(&o.scopes, "scopes", nil, "what the key may do: "+scopeNames()+"; or me, with --user (required)")
+	f.StringVar(&o.user, "user", "", "`id` of the user that /Me is for this key (default: none)")
+	perCall(f, "scopes", "user")
 	return cmd
 }
 
@@ -107,7 +110,7 @@ func runKeyCreate(ctx context.Context, g *globals, o *keyOptions) error {
 	if err != nil {
 		return err
 	}
-	create := client.KeyCreate{Name: o.name, Expires: expires}
+	create := client.KeyCreate{Name: o.name, Expires: expires, User: o.user}
 	for _, s := range o.scopes {
 		create.Scopes = append(create.Scopes, roster.Scope(strings.TrimSpace(s)))
 	}
@@ -132,6 +135,9 @@ func printNewKey(g *globals, o *keyOptions, k *client.NewKey) error {
 		t.row("name", k.Name)
 		if k.Directory != "" {
 			t.row("directory", k.Directory)
+		}
+		if k.User != "" {
+			t.row("user", k.User)
 		}
 		t.row("scopes", scopeList(&k.Key))
 		t.row("expires", orNever(k.Expires))

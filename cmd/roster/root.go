@@ -15,6 +15,7 @@ func newRoot(g *globals) *cobra.Command {
 		newDirectoryCmd(g),
 		newKeyCmd(g),
 		newUserCmd(g),
+		newOrgCmd(g),
 		newMigrateCmd(g),
 		newBackupCmd(g),
 		newRestoreCmd(g),

@@ -371,6 +371,7 @@ makes one.
 	fmt.Fprintf(w, `
   Default directory   %s  (rule set %s)
   SCIM base URL       %s
+  Organisation        %s
   Operator key        %s
 
 The key is shown this once. Try it:
@@ -384,7 +385,7 @@ The key is shown this once. Try it:
 Entra ID, Okta and other SCIM clients want a directory with the standard rules
 (PATCH and groups are not in this version yet): roster directory create "Okta" --rule-set standard
 
-`, s.directory.ID, s.directory.RuleSet, base, s.key, s.key, base, s.key, s.url, s.url)
+`, s.directory.ID, s.directory.RuleSet, base, s.dirs.Org(), s.key, s.key, base, s.key, s.url, s.url)
 }
 
 // registerStats shows what the database has done.

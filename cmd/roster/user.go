@@ -18,7 +18,8 @@ import (
 func newUserCmd(g *globals) *cobra.Command {
 	return newGroup("user", "Create, read, update and delete the users of a directory",
 		newUserCreateCmd(g), newUserGetCmd(g), newUserListCmd(g), newUserUpdateCmd(g),
-		newUserDeleteCmd(g), newUserRestoreCmd(g), newUserPurgeCmd(g), newUserHistoryCmd(g))
+		newUserDeleteCmd(g), newUserRestoreCmd(g), newUserPurgeCmd(g), newUserHistoryCmd(g),
+		newUserLinkCmd(g), newUserUnlinkCmd(g))
 }
 
 type userOptions struct {
