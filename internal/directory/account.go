@@ -57,11 +57,11 @@ func (s *Service) account(user *scim.Resource, other string) scim.Value {
 	return scim.StringValue("712020:" + id.String())
 }
 
-// linkAccount returns user, whose id is id, linked to its account, in a directory
+// withAccount returns user, whose id is id, linked to its account, in a directory
 // that has accounts. One that another user of the directory has already, because
 // it had the address before, is passed over: no two of them share one. What is
 // linked so already is returned itself.
-func (d *Directory) linkAccount(tx store.Tx, user *scim.Resource, id string) (*scim.Resource, error) {
+func (d *Directory) withAccount(tx store.Tx, user *scim.Resource, id string) (*scim.Resource, error) {
 	t := user.Type()
 	if !d.indexes[t].account {
 		return user, nil
@@ -113,20 +113,20 @@ func (d *Directory) relink(tx store.Tx, id string, old, next *scim.Resource) (*s
 	if !active && email(next) == email(old) && next.Get("userName").Text() == old.Get("userName").Text() {
 		return next, nil
 	}
-	return d.linkAccount(tx, next, id)
+	return d.withAccount(tx, next, id)
 }
 
-// Unlink takes its account from a user, which stays as it is otherwise. One that
+// UnlinkAccount takes its account from a user, which stays as it is otherwise. One that
 // has none stays at its version.
-func (d *Directory) Unlink(ctx context.Context, c Call, id string) (*Result, error) {
+func (d *Directory) UnlinkAccount(ctx context.Context, c Call, id string) (*Result, error) {
 	return d.setAccount(ctx, c, id, func(_ store.Tx, user *scim.Resource) (*scim.Resource, error) {
 		return user.Set(accountID, scim.Value{}), nil
 	})
 }
 
-// Link gives an unlinked user an account. One that has one stays at its version;
+// LinkAccount gives an unlinked user an account. One that has one stays at its version;
 // in a directory whose schemas have no accounts it is a 409.
-func (d *Directory) Link(ctx context.Context, c Call, id string) (*Result, error) {
+func (d *Directory) LinkAccount(ctx context.Context, c Call, id string) (*Result, error) {
 	return d.setAccount(ctx, c, id, func(tx store.Tx, user *scim.Resource) (*scim.Resource, error) {
 		if !d.indexes[user.Type()].account {
 			return nil, scim.Errorf(409, "", "the users of this directory have no accounts: its schemas have no %s", accountID)
@@ -134,7 +134,7 @@ func (d *Directory) Link(ctx context.Context, c Call, id string) (*Result, error
 		if user.Get(accountID).Kind() != scim.Absent {
 			return user, nil
 		}
-		return d.linkAccount(tx, user, id)
+		return d.withAccount(tx, user, id)
 	})
 }
 

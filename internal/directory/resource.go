@@ -104,7 +104,7 @@ func (d *Directory) Create(ctx context.Context, c Call, body *scim.Resource) (*R
 	}
 	return d.write(ctx, c, func(tx store.Tx) (*Result, error) {
 		made := first
-		linked, err := d.linkAccount(tx, next, id.String())
+		linked, err := d.withAccount(tx, next, id.String())
 		if err == nil && linked != next {
 			made, err = d.draft(linked)
 		}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Every test that docs/scim.md names exists.
+// Every test that docs/scim.md or docs/admin-apis.md names exists.
 func TestDocs_NamedTestsExist(t *testing.T) {
 	t.Parallel()
 	exists := map[string]bool{}
@@ -32,13 +32,18 @@ func TestDocs_NamedTestsExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	admin, err := os.ReadFile("../../docs/admin-apis.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = append(data, admin...)
 	names := regexp.MustCompile("`(Test\\w+)`").FindAllSubmatch(data, -1)
 	if len(names) < 50 {
 		t.Errorf("docs/scim.md names %d tests: this test does not find them", len(names))
 	}
 	for _, m := range names {
 		if !exists[string(m[1])] {
-			t.Errorf("docs/scim.md names %s, which does not exist", m[1])
+			t.Errorf("docs/scim.md or docs/admin-apis.md names %s, which does not exist", m[1])
 		}
 	}
 	// The other way round: each test of a row of section E is in it.

@@ -78,7 +78,7 @@ func (s *Server) routes() (mux *http.ServeMux, patterns []string) {
 
 	add("GET /api/v1/directories/{directory}/events", in(roster.ScopeEventsRead, s.events))
 	add("GET /api/v1/directories/{directory}/users/{user}/history", in(roster.ScopeEventsRead, s.history))
-	add("POST /api/v1/directories/{directory}/users/{user}/link", in(roster.ScopeAdmin, s.link))
+	add("POST /api/v1/directories/{directory}/users/{user}/link", in(roster.ScopeAdmin, s.linkAccount))
 	add("GET /api/v1/directories/{directory}/trash", in(roster.ScopeAdmin, s.trash))
 	add("POST /api/v1/directories/{directory}/trash/{user}/restore", in(roster.ScopeAdmin, s.restore))
 	add("DELETE /api/v1/directories/{directory}/trash/{user}", in(roster.ScopeAdmin, s.purge))

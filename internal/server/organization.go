@@ -25,7 +25,7 @@ func (s *Server) adminRoutes() *http.ServeMux {
 	}
 	add("GET "+adminPath+"/user/{account}/get-scim-links", roster.ScopeUsersRead, s.linksOfAccount)
 	add("POST "+adminPath+"/get-scim-links-for-email", roster.ScopeUsersRead, s.linksOfEmail)
-	add("PATCH "+adminPath+"/scimDirectoryId/{directory}/scimUserId/{user}/unlink", roster.ScopeUsersWrite, s.unlink)
+	add("PATCH "+adminPath+"/scimDirectoryId/{directory}/scimUserId/{user}/unlink", roster.ScopeUsersWrite, s.unlinkAccount)
 	add("DELETE "+adminPath+"/user/{account}/onlyDeleteUserInDB", roster.ScopeUsersWrite, s.deleteAccount)
 	return mux
 }
@@ -92,8 +92,8 @@ func (s *Server) replyLinks(r *request, links []directory.AccountLink) error {
 	}{list})
 }
 
-// unlink takes no body, or {}, as clients send it.
-func (s *Server) unlink(r *request) error {
+// unlinkAccount takes no body, or {}, as clients send it.
+func (s *Server) unlinkAccount(r *request) error {
 	if r.ContentLength != 0 {
 		if err := s.body(r, &struct{}{}); err != nil {
 			return err
@@ -104,7 +104,7 @@ func (s *Server) unlink(r *request) error {
 		return err
 	}
 	r.dir, r.resource = d, r.PathValue("user")
-	if _, err := d.Unlink(r.Context(), directory.Call{Key: r.key.ID, Request: r.id}, r.resource); err != nil {
+	if _, err := d.UnlinkAccount(r.Context(), directory.Call{Key: r.key.ID, Request: r.id}, r.resource); err != nil {
 		return err
 	}
 	r.send(http.StatusNoContent, nil, nil)
@@ -127,12 +127,12 @@ func (s *Server) deleteAccount(r *request) error {
 	return nil
 }
 
-// link gives an unlinked user of a directory an account again; Atlassian has no
+// linkAccount gives an unlinked user of a directory an account again; Atlassian has no
 // such call.
-func (s *Server) link(r *request) error {
+func (s *Server) linkAccount(r *request) error {
 	t := r.dir.Model.Type("User")
 	r.resource = r.PathValue("user")
-	res, err := r.dir.Link(r.Context(), directory.Call{Key: r.key.ID, Request: r.id, Links: true}, r.resource)
+	res, err := r.dir.LinkAccount(r.Context(), directory.Call{Key: r.key.ID, Request: r.id, Links: true}, r.resource)
 	if err != nil {
 		return err
 	}

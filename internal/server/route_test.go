@@ -81,7 +81,7 @@ func TestRoutes_NotImplemented(t *testing.T) {
 		d.create(user("ada"))
 		before := d.state()
 		for _, r := range []*reply{
-			d.get("/Me"), d.do("POST", "/.search", object{}), d.do("POST", "/Users/.search", object{}),
+			d.do("POST", "/.search", object{}), d.do("POST", "/Users/.search", object{}),
 		} {
 			r.refused(501, "")
 		}
