@@ -115,7 +115,7 @@ func UserType(rules scim.RuleSet) (*scim.Type, error) {
 			return nil, err
 		}
 	}
-	m, err := scim.NewModel(rules)
+	m, err := scim.NewModel(rules, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -49,14 +49,18 @@ func (t *Type) Parse(data []byte) (*Resource, Notes, error) {
 	return r, p.notes, err
 }
 
-// Decode reads a document that Append wrote. It is for stored documents: it
-// keeps readOnly values and coerces nothing.
+// Decode reads a document that Append wrote, if need be under another schema. It
+// is for stored documents: it keeps readOnly values, coerces nothing, and drops
+// nothing, see leftover.
 func (t *Type) Decode(doc []byte) (*Resource, error) {
 	p := parsers.Get().(*parser)
 	defer p.release()
 	p.reset(t, doc)
 	p.stored = true
 	r, err := p.resource()
+	if err != nil || p.foreign {
+		r, err = t.adopt(doc)
+	}
 	if err != nil {
 		return nil, &Error{Status: 500, Detail: "a stored document does not fit its schema", Err: err}
 	}
@@ -73,6 +77,8 @@ type parser struct {
 	patch  bool // the value of a PATCH operation: null and "" clear, inside an object too
 	op     int  // its place in Operations
 	notes  Notes
+	// foreign says that a stored document holds what has no place in the schema.
+	foreign bool
 
 	text    string   // the whole input: the texts of a resource are parts of it
 	room    []Member // where the members of finished objects go
@@ -95,7 +101,7 @@ func (p *parser) reset(t *Type, data []byte) {
 
 // resetText is reset for data whose text is there already.
 func (p *parser) resetText(t *Type, data []byte, text string) {
-	p.typ, p.stored, p.patch, p.notes = t, false, false, Notes{}
+	p.typ, p.stored, p.foreign, p.patch, p.notes = t, false, false, false, Notes{}
 	p.text = text
 	p.buf = *bytes.NewBuffer(data)
 	p.dec.Reset(&p.buf)
@@ -270,15 +276,12 @@ func (p *parser) place(members []Member) ([]Member, error) {
 
 // unknown passes over a member that no schema knows.
 func (p *parser) unknown(scope *Attr, name string) error {
-	path := name
-	switch {
-	case scope.Extension:
-		path = scope.Path + ":" + name
-	case scope != p.typ.root:
-		path = scope.Path + "." + name
+	if p.stored {
+		p.foreign = true
+		return p.skip()
 	}
-	path = clipName(path)
-	if p.typ.Rules.RefuseUnknown && !p.stored {
+	path := clipName(p.typ.below(scope, name))
+	if p.typ.Rules.RefuseUnknown {
 		return p.invalid(InvalidSyntax, "%s has no attribute %s: correct the name, or leave it out", p.typ.Name, path)
 	}
 	note(&p.notes.Ignored, path)
@@ -313,6 +316,7 @@ func (p *parser) skip() error {
 func (p *parser) member(a *Attr) (Value, error) {
 	switch {
 	case p.stored:
+		p.foreign = p.foreign || a.hidden
 	case a.readOnly():
 		if p.patch && a.Top() == a {
 			if err := p.passOver(a); err != nil {
@@ -320,7 +324,7 @@ func (p *parser) member(a *Attr) (Value, error) {
 			}
 		}
 		return Value{}, p.skip()
-	case a.never(), a.parent.never(): // checked, and forgotten
+	case a.hidden: // checked, and forgotten
 		_, err := p.value(a)
 		if e, ok := err.(*Error); ok && e.Type == InvalidSyntax {
 			// The decoder's words may quote the value.

@@ -129,7 +129,7 @@ func (x *applier) put(a *Attr, v Value) *Error {
 		return err
 	}
 	if x.next == x.current {
-		x.next = &Resource{typ: x.current.typ, members: slices.Clone(x.current.members)}
+		x.next = &Resource{typ: x.current.typ, members: slices.Clone(x.current.members), left: x.current.left}
 	}
 	x.next.set(a, v)
 	if a.view != nil {

@@ -47,6 +47,12 @@ func (m *Meta) appendTag(dst []byte) []byte {
 // Render appends the answer that shows a stored document (RFC 7643 section 3)
 // through p to dst.
 func (t *Type) Render(dst, doc []byte, m *Meta, p *Projection) ([]byte, error) {
+	if bytes.HasPrefix(doc, leftoverPrefix) {
+		var err error
+		if doc, err = t.visible(doc); err != nil {
+			return dst, err
+		}
+	}
 	if p == nil {
 		if t.plain {
 			return t.renderAll(dst, doc, m), nil

@@ -42,7 +42,7 @@ func Replace(current, body *Resource) (next *Resource, ignored []string, err err
 	if err != nil {
 		return nil, nil, err
 	}
-	next = &Resource{typ: t, members: members}
+	next = &Resource{typ: t, members: members, left: current.left}
 	if t.active != nil && next.value(t.active).kind == Absent {
 		if t.Rules.KeepOmittedActive {
 			next.set(t.active, current.value(t.active))

@@ -7,6 +7,7 @@ import "slices"
 type Resource struct {
 	typ     *Type
 	members []Member
+	left    []leftover // what has no place in the schema
 }
 
 // Type returns the type of r.
@@ -48,9 +49,16 @@ func (r *Resource) Equal(o *Resource) bool {
 }
 
 // Append appends the canonical document of r to dst: one JSON object of the
-// attributes that have a value, in the order of the schema.
+// attributes that have a value, in the order of the schema, after what was left
+// over of other schemas.
 func (r *Resource) Append(dst []byte) []byte {
 	dst = append(dst, '{')
+	if len(r.left) > 0 {
+		dst = appendLeftovers(dst, r.left)
+		if len(r.members) > 0 {
+			dst = append(dst, ',')
+		}
+	}
 	dst = appendMembers(dst, r.members, nil)
 	return append(dst, '}')
 }
@@ -63,7 +71,7 @@ func (r *Resource) Set(path string, v Value) *Resource {
 	if a == nil || a.parent.MultiValued {
 		return r
 	}
-	next := &Resource{typ: r.typ, members: slices.Clone(r.members)}
+	next := &Resource{typ: r.typ, members: slices.Clone(r.members), left: r.left}
 	next.set(a, v)
 	return next
 }

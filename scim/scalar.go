@@ -68,19 +68,16 @@ func (p *parser) string(a *Attr) (Value, error) {
 	} else if s, err = unquote(raw); err != nil {
 		return Value{}, p.syntax(err)
 	}
-	if p.stored {
-		return StringValue(s), nil
-	}
-	if s == "" && !p.typ.Rules.KeepEmptyStrings {
+	switch {
+	case p.stored:
+	case s == "" && !p.typ.Rules.KeepEmptyStrings:
 		if p.patch {
 			return Value{kind: Null}, nil
 		}
 		return Value{}, nil
-	}
-	if len(s) > MaxText {
+	case len(s) > MaxText:
 		return Value{}, p.invalid(InvalidValue, "%s is longer than %d bytes", a.Path, MaxText)
-	}
-	if strings.IndexByte(s, 0) >= 0 {
+	case strings.IndexByte(s, 0) >= 0:
 		return Value{}, p.invalid(InvalidValue, "%s holds U+0000, which no value may", a.Path)
 	}
 	switch a.Type {

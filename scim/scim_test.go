@@ -59,7 +59,7 @@ func compile(rules, name string) (*scim.Type, error) {
 		return scim.Compile(scim.ResourceType{Name: "Gadget", Endpoint: "/Gadgets", Schema: schemas[0].ID,
 			Extensions: []scim.SchemaExtension{{Schema: schemas[1].ID}}}, schemas, r)
 	}
-	m, err := scim.NewModel(r)
+	m, err := scim.NewModel(r, nil)
 	if err != nil {
 		return nil, err
 	}

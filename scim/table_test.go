@@ -44,6 +44,8 @@ var update = flag.Bool("update", false, "write the outputs in testdata/*.txt aga
 //	decode    the input is a document
 //	filter    the input is a filter; the output is its canonical form
 //	match     the input is a resource, and filters, a line each
+//	custom    the input is a document of schemas and resource types; the output
+//	          the types of the directory, or the error
 //	error     the input is a detail; status and scimType are in the command
 func TestTables(t *testing.T) {
 	t.Parallel()
@@ -194,6 +196,24 @@ func (m *machine) run(t *testing.T, c *tableCase) string {
 			return fail(err)
 		}
 		return text(r)
+	case "custom":
+		c, err := scim.ParseCustom([]byte(input))
+		if err != nil {
+			return fail(err)
+		}
+		rules, err := scim.Rules(m.rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		model, err := scim.NewModel(rules, c)
+		if err != nil {
+			return fail(err)
+		}
+		var lines []string
+		for _, typ := range model.Types {
+			lines = append(lines, fmt.Sprintf("%s %s %s %v", typ.Name, typ.Endpoint, typ.Schema, typ.Extensions))
+		}
+		return strings.Join(lines, "\n")
 	case "create", "current":
 		body, _, err := typ.Parse([]byte(input))
 		if err != nil {

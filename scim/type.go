@@ -2,6 +2,7 @@ package scim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -24,6 +25,7 @@ type Attr struct {
 	view *Attr
 	// linked says that the value is kept as memberships, not in the document.
 	linked    bool
+	hidden    bool    // never, or below what is
 	primary   *Attr   // of a list: the sub-attribute that marks the preferred value
 	required  []*Attr // subs that a client must send
 	demanding bool    // complex, and has required subs
@@ -102,11 +104,10 @@ func Compile(rt ResourceType, schemas []*Schema, rules RuleSet) (*Type, error) {
 		})
 		t.urns = append(t.urns, s.ID)
 	}
+	t.urns = append([]string{rt.Schema}, t.urns...)
 	// As Atlassian lists them: its own extension, the core, the enterprise one.
-	if i := len(t.urns) - 1; i >= 0 && rules.ObservedShape {
-		t.urns = append([]string{t.urns[i], rt.Schema}, t.urns[:i]...)
-	} else {
-		t.urns = append([]string{rt.Schema}, t.urns...)
+	if i := slices.Index(t.urns, AtlassianExternalURN); i > 0 {
+		t.urns = slices.Insert(slices.Delete(t.urns, i, i+1), 0, AtlassianExternalURN)
 	}
 	if err := t.add(t.root, ""); err != nil {
 		return nil, fmt.Errorf("resource type %s: %w", rt.Name, err)
@@ -186,6 +187,7 @@ func (t *Type) add(parent *Attr, prefix string) error {
 		if parent.names[foldName(def.Name)] != nil {
 			return fmt.Errorf("attribute %s is defined twice", a.Path)
 		}
+		a.hidden = a.never() || parent.hidden
 		parent.names[def.Name] = a
 		parent.names[foldName(def.Name)] = a
 		parent.subs = append(parent.subs, a)
@@ -305,8 +307,12 @@ type Model struct {
 	Types   []*Type
 }
 
-// NewModel returns the model of the built-in schemas that rules names.
-func NewModel(rules RuleSet) (*Model, error) {
+// NewModel returns the model of the built-in schemas that rules names and of
+// those that custom adds; nil adds none. custom must not be changed afterwards.
+func NewModel(rules RuleSet, custom *Custom) (*Model, error) {
+	if custom == nil {
+		custom = new(Custom)
+	}
 	files := []string{"user.json", "enterprise-user.json", "group.json"}
 	user := ResourceType{Name: "User", Endpoint: "/Users", Description: "User accounts.", Schema: UserURN,
 		Extensions: []SchemaExtension{{Schema: EnterpriseUserURN}}}
@@ -323,8 +329,15 @@ func NewModel(rules RuleSet) (*Model, error) {
 		m.Schemas = append(m.Schemas, s)
 	}
 	m.applyRules()
+	m.Schemas = append(m.Schemas, custom.Schemas...)
 	group := ResourceType{Name: "Group", Endpoint: "/Groups", Description: "Groups of users.", Schema: GroupURN}
-	for _, rt := range []ResourceType{user, group} {
+	types := []ResourceType{custom.extend(user), custom.extend(group)}
+	for _, rt := range custom.ResourceTypes {
+		if rt.Name != user.Name && rt.Name != group.Name {
+			types = append(types, rt)
+		}
+	}
+	for _, rt := range types {
 		t, err := Compile(rt, m.Schemas, rules)
 		if err != nil {
 			return nil, err

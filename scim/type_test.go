@@ -227,7 +227,7 @@ func TestResource_SetAndGetByPath(t *testing.T) {
 func TestDecode_ErrorIsOursAndPrivate(t *testing.T) {
 	t.Parallel()
 	typ := typeOf(t, scim.Atlassian, "User")
-	for _, doc := range []string{``, `{`, `[]`, `{"userName":7}`, `{"active":"true"}`, `{"userName":"a"}{}`} {
+	for _, doc := range []string{``, `{`, `[]`, `{"userName":"a"}{}`, `{"~":7}`, `{"~":[["a"]]}`, `{"~":[[7,1]]}`} {
 		_, err := typ.Decode([]byte(doc))
 		var e *scim.Error
 		if !errors.As(err, &e) || e.Status != 500 || e.Err == nil || strings.Contains(string(e.AppendJSON(nil)), "userName") {

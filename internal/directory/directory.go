@@ -184,7 +184,7 @@ func modelOf(rec *roster.Directory) (*scim.Model, error) {
 	if rules, err = rules.With(rec.Rules); err != nil {
 		return nil, err
 	}
-	return scim.NewModel(rules)
+	return scim.NewModel(rules, nil)
 }
 
 // NoDirectory is the 404 of an unknown directory, which is also that of one
