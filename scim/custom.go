@@ -365,3 +365,22 @@ func (c *Custom) extend(rt ResourceType) ResourceType {
 	}
 	return rt
 }
+
+// Differences says in words which characteristics of RFC 7643 section 7 b has
+// otherwise than a, such as "type: string -> integer".
+func (a *Attr) Differences(b *Attr) []string {
+	var list []string
+	add := func(name string, from, to any) {
+		if from != to {
+			list = append(list, fmt.Sprintf("%s: %v -> %v", name, from, to))
+		}
+	}
+	add("type", a.Type, b.Type)
+	add("multiValued", a.MultiValued, b.MultiValued)
+	add("required", a.Required, b.Required)
+	add("caseExact", a.CaseExact, b.CaseExact)
+	add("mutability", a.Mutability, b.Mutability)
+	add("returned", a.Returned, b.Returned)
+	add("uniqueness", a.Uniqueness, b.Uniqueness)
+	return list
+}

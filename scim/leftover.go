@@ -186,7 +186,7 @@ func (x *adopter) members(scope *Attr, from []field) []Member {
 // value reads the value of a; ok says that raw fits.
 func (x *adopter) value(a *Attr, raw jsontext.Value) (v Value, ok bool) {
 	switch {
-	case a.hidden || a.linked:
+	case a.hidden:
 		return Value{}, false
 	case a.Type != TypeComplex:
 		return x.simple(a, raw)
@@ -312,7 +312,7 @@ func (x *adopter) restore(r *Resource) {
 // put sets path to raw where there is a place and no value.
 func (x *adopter) put(r *Resource, path string, raw jsontext.Value) {
 	a := x.typ.Attr(path)
-	if a != nil && a.Type == TypeComplex && !a.MultiValued && !a.hidden && !a.linked && raw.Kind() == '{' {
+	if a != nil && a.Type == TypeComplex && !a.MultiValued && !a.hidden && raw.Kind() == '{' {
 		from, err := fields(raw)
 		for _, f := range from {
 			x.put(r, x.typ.below(a, f.name), f.raw)

@@ -36,7 +36,7 @@ func (r *Resource) TakeLinks() (doc *Resource, links []Link, sent bool, err erro
 			links = append(links, l)
 		}
 	}
-	doc = &Resource{typ: r.typ, members: slices.DeleteFunc(slices.Clone(r.members), func(m Member) bool { return m.Attr == a })}
+	doc = &Resource{typ: r.typ, members: slices.DeleteFunc(slices.Clone(r.members), func(m Member) bool { return m.Attr == a }), left: r.left}
 	return doc, links, true, nil
 }
 
@@ -88,7 +88,7 @@ func (t *Type) linkValue(links []Link, base string) Value {
 // WithLinks returns r with links as a value of it, as TakeLinks takes them: for
 // Match, and for a document in the trash.
 func (r *Resource) WithLinks(links []Link) *Resource {
-	next := &Resource{typ: r.typ, members: slices.Clone(r.members)}
+	next := &Resource{typ: r.typ, members: slices.Clone(r.members), left: r.left}
 	next.set(r.typ.linked, r.typ.linkValue(links, ""))
 	return next
 }

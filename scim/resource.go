@@ -102,3 +102,12 @@ func put(members []Member, a *Attr, v Value) []Member {
 	}
 	return members
 }
+
+// Has reports whether r has a value of a, which may be in the values of a list.
+func (r *Resource) Has(a *Attr) bool {
+	if a.parent == r.typ.root {
+		return !r.value(a).unset()
+	}
+	up := r.value(a.parent)
+	return slices.ContainsFunc(objects(up), func(o Value) bool { return !find(o.Members(), a).unset() })
+}

@@ -3,6 +3,7 @@ package scim
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -149,4 +150,23 @@ func (r RuleSet) With(overrides []byte) (RuleSet, error) {
 		return r, fmt.Errorf("rules: maxPage is %d: from 1 to 10000", r.MaxPage)
 	}
 	return r, nil
+}
+
+// A Rule is one rule of a RuleSet: its name, and its value, which is a string, a
+// bool or an int.
+type Rule struct {
+	Name  string
+	Value any
+}
+
+// List returns the rules in the order of RuleSet.
+func (r RuleSet) List() []Rule {
+	var list []Rule
+	v := reflect.ValueOf(r)
+	for i := range v.NumField() {
+		if name := v.Type().Field(i).Tag.Get("json"); name != "-" {
+			list = append(list, Rule{name, v.Field(i).Interface()})
+		}
+	}
+	return list
 }

@@ -394,3 +394,12 @@ func (a *Attr) Top() *Attr {
 	}
 	return a
 }
+
+// Above returns the attribute that a is a sub-attribute of, or the extension that
+// it belongs to; nil at the top.
+func (a *Attr) Above() *Attr {
+	if a.parent.ord < 0 {
+		return nil
+	}
+	return a.parent
+}

@@ -23,6 +23,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
 	"github.com/roster-scim/roster"
@@ -40,6 +41,8 @@ type Service struct {
 	now   func() time.Time
 	log   *slog.Logger
 	org   string
+	// schemas are those of every directory; nil: each has its own.
+	schemas jsontext.Value
 
 	maxScan int
 	scans   chan struct{} // one for each scan under way
@@ -65,6 +68,10 @@ type Options struct {
 	Log   *slog.Logger     // nil: slog.Default
 	// MaxScan bounds the lists whose filter no index answers. 0: DefaultMaxScan.
 	MaxScan int
+	// Schemas are those of every directory, a document as of scim.ParseCustom;
+	// then the directories cannot be given others. Open makes the stored ones the
+	// same, or fails. Nil: each directory has its own.
+	Schemas jsontext.Value
 }
 
 // Open returns the Service of a store. A store that was folded by another
@@ -92,6 +99,17 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	}
 	if err := s.refold(ctx); err != nil {
 		return nil, fmt.Errorf("fold the search terms: %w", err)
+	}
+	if o.Schemas != nil {
+		if s.schemas, err = customOf(o.Schemas); err != nil {
+			return nil, err
+		}
+		if s.schemas == nil {
+			s.schemas = jsontext.Value{} // none, and none else
+		}
+		if err := s.impose(ctx); err != nil {
+			return nil, fmt.Errorf("schemas: %w", err)
+		}
 	}
 	return s, nil
 }
@@ -184,7 +202,11 @@ func modelOf(rec *roster.Directory) (*scim.Model, error) {
 	if rules, err = rules.With(rec.Rules); err != nil {
 		return nil, err
 	}
-	return scim.NewModel(rules, nil)
+	custom, err := scim.ParseCustom(rec.Schemas)
+	if err != nil {
+		return nil, err
+	}
+	return scim.NewModel(rules, custom)
 }
 
 // NoDirectory is the 404 of an unknown directory, which is also that of one
@@ -233,22 +255,22 @@ func (s *Service) Default(ctx context.Context) (*Directory, error) {
 func (s *Service) Create(ctx context.Context, name, ruleSet string, rules []byte, isDefault bool) (*roster.Directory, error) {
 	name = strings.TrimSpace(name)
 	if !isName(name) {
-		return nil, scim.Errorf(400, scim.InvalidValue, "name must be 1 to 200 characters on one line")
+		return nil, badName()
 	}
 	if ruleSet == "" {
 		ruleSet = scim.Atlassian
 	}
 	now := s.clock()
 	d := &roster.Directory{
-		ID: uuid.NewString(), Name: name, RuleSet: ruleSet, Rules: rules,
+		ID: uuid.NewString(), Name: name, RuleSet: ruleSet, Rules: rules, Schemas: s.schemas,
 		Default: isDefault, Created: now, Modified: now, Version: 1,
 	}
 	if _, err := modelOf(d); err != nil {
 		return nil, scim.Errorf(400, scim.InvalidValue, "%v", err)
 	}
 	if len(d.Rules) > 0 {
-		if err := d.Rules.Compact(); err != nil { // it is also told in a header
-			return nil, scim.Errorf(400, scim.InvalidSyntax, "rules: %v", err)
+		if err := jsonCompact(&d.Rules); err != nil {
+			return nil, err
 		}
 	}
 	err := s.store.Update(ctx, func(tx store.Tx) error { return tx.CreateDirectory(d) })
@@ -262,15 +284,20 @@ func (s *Service) Create(ctx context.Context, name, ruleSet string, rules []byte
 // on; its rows go in the background.
 func (s *Service) Delete(ctx context.Context, id string) error {
 	err := s.store.Update(ctx, func(tx store.Tx) error { return tx.DeleteDirectory(id) })
+	s.reread()
+	if errors.Is(err, store.ErrNotFound) {
+		return NoDirectory(id)
+	}
+	return err
+}
+
+// reread makes the next requests read directories and keys afresh.
+func (s *Service) reread() {
 	s.mu.Lock()
 	s.generation++
 	clear(s.directories)
 	clear(s.keys)
 	s.mu.Unlock()
-	if errors.Is(err, store.ErrNotFound) {
-		return NoDirectory(id)
-	}
-	return err
 }
 
 // refold makes the terms and claims of every resource again where another

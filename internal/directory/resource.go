@@ -308,6 +308,9 @@ func (d *Directory) write(ctx context.Context, c Call, fn func(store.Tx) (*Resul
 	var res *Result
 	run := func(tx store.Tx) (err error) {
 		res = nil
+		if err := tx.Expect(d.ID, d.Version); err != nil {
+			return err
+		}
 		if c.Idempotency != nil {
 			if res, err = d.reserve(tx, c); res != nil || err != nil {
 				return err
@@ -340,8 +343,30 @@ func (d *Directory) write(ctx context.Context, c Call, fn func(store.Tx) (*Resul
 		case !errors.Is(err, store.ErrStale):
 			return nil, err
 		}
+		if err := d.outdated(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return nil, scim.Errorf(409, "", "too many writers change this resource at once: try again")
+}
+
+// outdated returns an error when the directory has changed since d was read: what
+// the request was checked against no longer holds. The next request reads it
+// afresh.
+func (d *Directory) outdated(ctx context.Context) error {
+	var rec *roster.Directory
+	err := d.service.store.View(ctx, func(r store.Reader) (err error) {
+		rec, err = r.GetDirectory(d.ID)
+		return err
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return NoDirectory(d.ID)
+	case err != nil || rec.Version == d.Version:
+		return err
+	}
+	d.service.reread()
+	return scim.Errorf(503, "", "the rules of the directory have just changed: send the request again")
 }
 
 // reserve returns the answer of an earlier request with the same key.

@@ -19,7 +19,7 @@ func (s *Server) fail(r *request, err error) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &e):
-		if e.Status >= 500 && e.Status != 501 {
+		if e.Status >= 500 && e.Status != 501 && e.Status != 503 {
 			s.log.Error("request failed", "request", r.id, "method", r.Method, "route", r.route, "err", err)
 			e = &scim.Error{Status: e.Status, Detail: "Roster failed here. The log has it under the request id " + r.id + "."}
 		}

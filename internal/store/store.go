@@ -175,7 +175,7 @@ type Tx interface {
 	// stored version (or that there is none); a *ConflictError is as in Create.
 	Replace(r *Record, drop, add Keys, e *roster.Event) error
 	// AddKeys gives a resource its label, and keys that it lacks, after
-	// ClearKeys; a *ConflictError is as in Create.
+	// ClearKeys or ClearAttribute; a *ConflictError is as in Create.
 	AddKeys(directory, typ, id, label string, keys Keys) error
 	// Delete moves the version t.Version-1 of a resource to the trash as t with
 	// the event of it, and takes the keys in drop, which are all it has; of its
@@ -197,6 +197,21 @@ type Tx interface {
 	// and after) of all its events that are not purged yet, which it marks as purged and
 	// whose number it returns, and the answers that were kept about it.
 	Purge(directory, resource string) (int64, error)
+
+	// Expect makes the transaction fail with ErrStale, at this call or a later
+	// one, unless the directory has this version; and keeps LockDirectory waiting
+	// until the transaction ends. What writes resources by the rules of a
+	// directory calls it first, so that no write by old rules comes after new ones.
+	Expect(directory string, version int64) error
+	// LockDirectory returns a directory, or ErrNotFound, when every transaction
+	// that has called Expect for it has ended, and keeps others from passing
+	// Expect until this one ends.
+	LockDirectory(id string) (*roster.Directory, error)
+	// ClearAttribute takes the terms and claims of one attribute of every resource
+	// of a type, in a directory that is locked. The caller adds others with
+	// AddKeys, where a claim that is taken is then ErrStale, at the call or later:
+	// it must have looked.
+	ClearAttribute(directory, typ, attribute string) error
 
 	// CreateDirectory adds d; ErrExists when the id is taken (also by a deleted
 	// directory that Prune has not erased yet), or the default is and d.Default

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"strings"
 	"time"
 
@@ -98,6 +99,44 @@ func (t *tx) ReplaceDirectory(d *roster.Directory) error {
 		return store.ErrStale
 	}
 	return wrap(err, "replace directory")
+}
+
+var (
+	checkDirectory = same(`SELECT CAST(1 AS BIGINT) FROM directories WHERE id = $1 AND version = $2 AND deleted = 0`)
+	// Locks of PostgreSQL's own, by number: one on the row would have every writer
+	// write it. The statement that follows has a snapshot of its own, taken after
+	// the wait.
+	shareDirectory = differ(``, `SELECT CAST(pg_advisory_xact_lock_shared($1) AS TEXT)`)
+	aloneDirectory = differ(``, `SELECT CAST(pg_advisory_xact_lock($1) AS TEXT)`)
+	clearTerms     = same(`DELETE FROM terms WHERE directory = $1 AND type = $2 AND attribute = $3`)
+	clearClaims    = same(`DELETE FROM claims WHERE directory = $1 AND type = $2 AND attribute = $3`)
+)
+
+// directoryLock is the number of a directory's lock. Two directories may have
+// one: then they wait for each other.
+func directoryLock(id string) int64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte("roster directory " + id)) // never fails
+	return int64(h.Sum64())
+}
+
+func (t *tx) Expect(directory string, version int64) error {
+	return wrap(t.expect(directory, version), "expect directory")
+}
+
+func (t *tx) LockDirectory(id string) (*roster.Directory, error) {
+	if err := t.lockDirectory(id); err != nil {
+		return nil, wrap(err, "lock directory")
+	}
+	t.alone = id
+	return t.GetDirectory(id)
+}
+
+func (t *tx) ClearAttribute(directory, typ, attribute string) error {
+	if err := t.later(clearTerms, false, directory, typ, attribute); err != nil {
+		return wrap(err, "clear attribute")
+	}
+	return wrap(t.later(clearClaims, false, directory, typ, attribute), "clear attribute")
 }
 
 func (t *tx) DeleteDirectory(id string) error {

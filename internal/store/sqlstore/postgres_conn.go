@@ -253,6 +253,19 @@ func (p *postgresConn) later(s *statement, must bool, args ...any) error {
 	return nil
 }
 
+// expect travels with what follows. A SELECT that finds nothing is told as a
+// write that changes nothing is.
+func (p *postgresConn) expect(directory string, version int64) error {
+	if err := p.later(shareDirectory, false, directoryLock(directory)); err != nil {
+		return err
+	}
+	return p.later(checkDirectory, true, directory, version)
+}
+
+func (p *postgresConn) lockDirectory(id string) error {
+	return p.later(aloneDirectory, false, directoryLock(id))
+}
+
 func (p *postgresConn) shard() int64 { return p.n }
 
 func (p *postgresConn) addEvent(args ...any) error { return p.later(insertEvent, true, args...) }

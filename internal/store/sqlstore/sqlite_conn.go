@@ -165,6 +165,17 @@ func (c *sqliteConn) later(s *statement, must bool, args ...any) error {
 	return err
 }
 
+func (c *sqliteConn) expect(directory string, version int64) error {
+	err := one(c, checkDirectory, func(row) {}, directory, version)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.ErrStale
+	}
+	return err
+}
+
+// lockDirectory has nothing to do: there is one writer.
+func (c *sqliteConn) lockDirectory(string) error { return nil }
+
 func (c *sqliteConn) shard() int64 { return 0 }
 
 func (c *sqliteConn) addEvent(args ...any) error {

@@ -68,6 +68,11 @@ type conn interface {
 	// later runs s at the latest when the transaction commits, and before any
 	// read. With must set, s changes a row or the transaction fails.
 	later(s *statement, must bool, args ...any) error
+	// expect makes the transaction fail with ErrStale, now or later, unless the
+	// directory has the version, and shares the directory's lock.
+	expect(directory string, version int64) error
+	// lockDirectory waits for the directory's lock and has it alone.
+	lockDirectory(id string) error
 	// shard returns the shard of a counter that this transaction adds to.
 	shard() int64
 	// addEvent inserts an event; args are those of insertEvent without the seq.

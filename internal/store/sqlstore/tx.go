@@ -16,6 +16,7 @@ type tx struct {
 	locked []resource // what this transaction has read for update or written
 	counts []count    // what it has added to counters and not written yet
 	broken error      // after this error the transaction must not commit
+	alone  string     // the directory that LockDirectory keeps others out of
 }
 
 var _ store.Tx = (*tx)(nil)
@@ -90,6 +91,9 @@ func (t *tx) Get(directory, typ, id string) (*store.Record, error) {
 	return r, err
 }
 
+// maxLocked bounds what lock looks through.
+const maxLocked = 256
+
 // lock returns what is known of a resource that this transaction has locked, or
 // changed, which locks it too.
 func (t *tx) lock(directory, typ, id string) *resource {
@@ -97,6 +101,9 @@ func (t *tx) lock(directory, typ, id string) *resource {
 		if l := &t.locked[i]; l.id == id && l.typ == typ && l.directory == directory {
 			return l
 		}
+	}
+	if len(t.locked) == maxLocked { // to forget costs a later write a look, no more
+		t.locked = t.locked[:0]
 	}
 	t.locked = append(t.locked, resource{directory: directory, typ: typ, id: id})
 	return &t.locked[len(t.locked)-1]
@@ -129,7 +136,7 @@ func (t *tx) Replace(r *store.Record, drop, add store.Keys, e *roster.Event) err
 	// A version that is locked is sure to be there: the write can wait, and comes
 	// after the claims, which may still refuse the change.
 	l := t.lock(r.Directory, r.Type, r.ID)
-	held := r.Version > 1 && l.version == r.Version-1
+	held := r.Version > 1 && (l.version == r.Version-1 || t.alone == r.Directory)
 	if !held {
 		n, err := t.exec(updateResource, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members,
 			r.Directory, r.Type, r.ID, r.Version-1)
@@ -147,7 +154,7 @@ func (t *tx) Replace(r *store.Record, drop, add store.Keys, e *roster.Event) err
 	var err error
 	switch {
 	case !held:
-	case l.row != 0:
+	case l.row != 0 && l.version == r.Version-1:
 		err = t.later(updateRow, true, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members, l.row)
 	default:
 		err = t.later(updateResource, true, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members,
@@ -160,6 +167,14 @@ func (t *tx) Replace(r *store.Record, drop, add store.Keys, e *roster.Event) err
 }
 
 func (t *tx) AddKeys(directory, typ, id, label string, keys store.Keys) error {
+	if t.alone == directory {
+		for _, c := range keys.Claims {
+			if err := t.later(insertClaim, true, directory, typ, c.Attribute, c.Value, id); err != nil {
+				return t.breaks(err, "add keys")
+			}
+		}
+		keys.Claims = nil
+	}
 	if err := t.changeKeys(directory, typ, id, store.Keys{}, keys); err != nil {
 		return t.breaks(err, "add keys")
 	}
