@@ -65,7 +65,10 @@ func (s *Server) routes() (mux *http.ServeMux, patterns []string) {
 	add("GET /api/v1/directories", s.listDirectories)
 	add("POST /api/v1/directories", operator(s.createDirectory))
 	add("GET /api/v1/directories/{directory}", in("", s.getDirectory))
+	add("PATCH /api/v1/directories/{directory}", in(roster.ScopeAdmin, s.updateDirectory))
 	add("DELETE /api/v1/directories/{directory}", operator(s.deleteDirectory))
+	add("GET /api/v1/directories/{directory}/schemas", in(roster.ScopeAdmin, s.schemas))
+	add("PUT /api/v1/directories/{directory}/schemas", in(roster.ScopeAdmin, s.replaceSchemas))
 
 	add("GET /api/v1/keys", operator(s.listKeys))
 	add("POST /api/v1/keys", operator(s.createKey))
@@ -118,7 +121,7 @@ func (s *Server) route(r *request, mux *http.ServeMux) error {
 }
 
 func allowedAt(mux *http.ServeMux, r *http.Request) (methods []string) {
-	for _, m := range []string{"GET", "POST", "PATCH", "DELETE"} {
+	for _, m := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 		other := r.Clone(r.Context())
 		other.Method = m
 		if _, p := mux.Handler(other); p != "" {
@@ -193,17 +196,12 @@ func (s *Server) createDirectory(r *request) error {
 }
 
 func (s *Server) getDirectory(r *request) error {
-	// Read afresh: the count of users is of now, not of the cache.
-	list, err := s.dirs.List(r.Context())
+	d, err := s.stored(r)
 	if err != nil {
 		return err
 	}
-	for _, d := range list {
-		if d.ID == r.dir.ID {
-			return r.reply(http.StatusOK, d)
-		}
-	}
-	return directory.NoDirectory(r.dir.ID)
+	r.tag(d)
+	return r.reply(http.StatusOK, d)
 }
 
 func (s *Server) deleteDirectory(r *request) error {
