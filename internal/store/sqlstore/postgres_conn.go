@@ -32,6 +32,7 @@ type postgresConn struct {
 	begun      bool  // BEGIN was sent, or is in queue
 	open       bool  // BEGIN was sent, and COMMIT has not succeeded
 	committing bool  // COMMIT was sent
+	guarded    bool  // a guard is in queue
 	failure    error // the first failure of the database
 }
 
@@ -146,6 +147,7 @@ var binaryFormat = []int16{1}
 // last own statements.
 func (p *postgresConn) send(own int, read func(*pgconn.ResultReader) error) error {
 	defer p.clear()
+	p.guarded = false
 	for _, q := range p.queue {
 		if _, err := p.describe(p.ctx, q.statement); err != nil {
 			return p.failed(err)
@@ -259,7 +261,13 @@ func (p *postgresConn) expect(directory string, version int64) error {
 	if err := p.later(shareDirectory, false, directoryLock(directory)); err != nil {
 		return err
 	}
-	return p.later(checkDirectory, true, directory, version)
+	return p.guard(checkDirectory, directory, version)
+}
+
+// guard is answered before COMMIT is sent.
+func (p *postgresConn) guard(s *statement, args ...any) error {
+	p.guarded = true
+	return p.later(s, true, args...)
 }
 
 func (p *postgresConn) lockDirectory(id string) error {
@@ -277,6 +285,11 @@ func (p *postgresConn) commit() error {
 	}
 	if !p.begun {
 		return nil
+	}
+	if p.guarded {
+		if err := p.send(0, nil); err != nil {
+			return err
+		}
 	}
 	p.enqueue(commitTx, false, nil)
 	p.committing = true

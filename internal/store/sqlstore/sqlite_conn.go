@@ -165,6 +165,8 @@ func (c *sqliteConn) later(s *statement, must bool, args ...any) error {
 	return err
 }
 
+func (c *sqliteConn) guard(s *statement, args ...any) error { return c.later(s, true, args...) }
+
 func (c *sqliteConn) expect(directory string, version int64) error {
 	err := one(c, checkDirectory, func(row) {}, directory, version)
 	if errors.Is(err, store.ErrNotFound) {

@@ -66,10 +66,13 @@ type conn interface {
 	// first that changes nothing, and then returns fewer numbers.
 	execAll(commands []command) ([]int64, error)
 	// later runs s at the latest when the transaction commits, and before any
-	// read. With must set, s changes a row or the transaction fails.
+	// read. With must set, s changes a row, as is sure, or the caller learns of it.
 	later(s *statement, must bool, args ...any) error
-	// expect makes the transaction fail with ErrStale, now or later, unless the
-	// directory has the version, and shares the directory's lock.
+	// guard is later of a statement that may change no row: then the transaction
+	// fails with ErrStale, now or before it commits.
+	guard(s *statement, args ...any) error
+	// expect is a guard that the directory has the version; it shares the
+	// directory's lock.
 	expect(directory string, version int64) error
 	// lockDirectory waits for the directory's lock and has it alone.
 	lockDirectory(id string) error

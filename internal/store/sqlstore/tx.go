@@ -136,10 +136,11 @@ func (t *tx) Replace(r *store.Record, drop, add store.Keys, e *roster.Event) err
 	// A version that is locked is sure to be there: the write can wait, and comes
 	// after the claims, which may still refuse the change.
 	l := t.lock(r.Directory, r.Type, r.ID)
-	held := r.Version > 1 && (l.version == r.Version-1 || t.alone == r.Directory)
-	if !held {
-		n, err := t.exec(updateResource, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members,
-			r.Directory, r.Type, r.ID, r.Version-1)
+	held := r.Version > 1 && l.version == r.Version-1
+	guarded := !held && t.alone == r.Directory // nobody else writes: no need to look now
+	args := append(make([]any, 0, 10), r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members)
+	if !held && !guarded {
+		n, err := t.exec(updateResource, append(args, r.Directory, r.Type, r.ID, r.Version-1)...)
 		if err != nil {
 			return wrap(err, "replace resource")
 		}
@@ -153,12 +154,12 @@ func (t *tx) Replace(r *store.Record, drop, add store.Keys, e *roster.Event) err
 	l.version = r.Version
 	var err error
 	switch {
-	case !held:
-	case l.row != 0 && l.version == r.Version-1:
-		err = t.later(updateRow, true, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members, l.row)
-	default:
-		err = t.later(updateResource, true, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members,
-			r.Directory, r.Type, r.ID, r.Version-1)
+	case held && l.row != 0:
+		err = t.later(updateRow, true, append(args, l.row)...)
+	case held:
+		err = t.later(updateResource, true, append(args, r.Directory, r.Type, r.ID, r.Version-1)...)
+	case guarded:
+		err = t.guard(updateResource, append(args, r.Directory, r.Type, r.ID, r.Version-1)...)
 	}
 	if err != nil {
 		return wrap(err, "replace resource")
@@ -169,7 +170,7 @@ func (t *tx) Replace(r *store.Record, drop, add store.Keys, e *roster.Event) err
 func (t *tx) AddKeys(directory, typ, id, label string, keys store.Keys) error {
 	if t.alone == directory {
 		for _, c := range keys.Claims {
-			if err := t.later(insertClaim, true, directory, typ, c.Attribute, c.Value, id); err != nil {
+			if err := t.guard(insertClaim, directory, typ, c.Attribute, c.Value, id); err != nil {
 				return t.breaks(err, "add keys")
 			}
 		}
