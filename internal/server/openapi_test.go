@@ -169,7 +169,20 @@ func TestOpenAPI_RealAnswers(t *testing.T) {
 	status(200, c.check(t, op, "GET", "/api/v1/directories", nil))
 	status(200, c.check(t, mine, "GET", "/api/v1/directories", nil))
 	status(200, c.check(t, mine, "GET", api, nil))
-	status(204, c.check(t, op, "DELETE", "/api/v1/directories/"+made.str("id"), nil))
+	there := "/api/v1/directories/" + made.str("id")
+	status(200, c.check(t, op, "PATCH", there, object{"name": "z", "default": false, "rules": object{"maxPage": nil, "uniqueEmails": true}, "schemas": nil}, "If-Match", `W/"1"`))
+	status(412, c.check(t, op, "PATCH", there, object{"name": "x"}, "If-Match", `W/"1"`))
+	status(412, c.check(t, op, "PUT", there+"/schemas", object{}, "If-Match", `W/"1"`))
+	status(200, c.check(t, op, "PUT", there+"/schemas", string(testResources(t))))
+	status(200, c.check(t, op, "GET", there+"/schemas", nil))
+	status(409, c.check(t, op, "PATCH", there, object{"default": true}))
+	op.at("/scim/directory/"+made.str("id")).do("POST", "/TestResources", object{
+		"identifier": "x", "urn:ietf:params:scim:schemas:extension:test:2.0:TestResource": object{"extRequired": "x"},
+	}).want(201)
+	status(200, c.check(t, op, "PATCH", there+"?plan=true", object{"schemas": object{}, "ruleSet": "strict"}))
+	status(200, c.check(t, op, "PUT", there+"/schemas?plan=true", object{}))
+	status(409, c.check(t, op, "PUT", there+"/schemas", object{}))
+	status(204, c.check(t, op, "DELETE", there, nil))
 	for keys, at := range map[string]*dir{"/api/v1/keys": op, api + "/keys": mine} {
 		k := status(201, c.check(t, at, "POST", keys, keyBody))
 		status(200, c.check(t, at, "GET", keys, nil))
