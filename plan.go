@@ -82,7 +82,7 @@ type AttributeChange struct {
 type Duplicate struct {
 	ResourceType string   `json:"resourceType"`
 	Attribute    string   `json:"attribute"`
-	Value        string   `json:"value"` // as it is compared
+	Value        string   `json:"value"` // as one of them has it
 	IDs          []string `json:"ids"`   // the first twenty
 }
 

@@ -65,6 +65,62 @@ func (m Management) ListDirectories(ctx context.Context) ([]*roster.Directory, e
 	return list.Directories, err
 }
 
+// UpdateDirectory changes a directory, all or nothing, and returns it. version is
+// the one that it must still have, 0: any. A *scim.Error with status 409 says what
+// stands in the way.
+func (m Management) UpdateDirectory(ctx context.Context, id string, version int64, u roster.DirectoryUpdate) (*roster.Directory, error) {
+	return change[*roster.Directory](ctx, m, id, version, nil, u)
+}
+
+// PlanDirectory returns what UpdateDirectory would do, and changes nothing.
+func (m Management) PlanDirectory(ctx context.Context, id string, version int64, u roster.DirectoryUpdate) (*roster.DirectoryPlan, error) {
+	return change[*roster.DirectoryPlan](ctx, m, id, version, url.Values{"plan": {"true"}}, u)
+}
+
+func change[T any](ctx context.Context, m Management, id string, version int64, q url.Values, u roster.DirectoryUpdate) (out T, err error) {
+	path, err := directoryPath(id, "")
+	if err != nil {
+		return out, err
+	}
+	body, err := json.Marshal(u)
+	if err != nil {
+		return out, err
+	}
+	r := &Request{Method: http.MethodPatch, Path: path, Query: q, Body: body}
+	if version > 0 {
+		r.IfMatch = `W/"` + strconv.FormatInt(version, 10) + `"`
+	}
+	a, err := m.request(ctx, r)
+	if err != nil {
+		return out, err
+	}
+	if err := json.Unmarshal(a.Body, &out); err != nil {
+		return out, unreadable(r.Method, path, a, err)
+	}
+	return out, nil
+}
+
+// GetSchemas returns the schemas and resource types that a directory has beside
+// the built-in ones: a document as of scim.ParseCustom.
+func (m Management) GetSchemas(ctx context.Context, directory string) (jsontext.Value, error) {
+	path, err := directoryPath(directory, "/schemas")
+	if err != nil {
+		return nil, err
+	}
+	return call[jsontext.Value](ctx, m, http.MethodGet, path, nil, nil)
+}
+
+// ReplaceSchemas gives a directory other schemas and resource types. Its plan is
+// that of PlanDirectory with the same Schemas.
+func (m Management) ReplaceSchemas(ctx context.Context, directory string, doc jsontext.Value) error {
+	path, err := directoryPath(directory, "/schemas")
+	if err != nil {
+		return err
+	}
+	_, err = m.send(ctx, http.MethodPut, path, nil, doc)
+	return err
+}
+
 // DeleteDirectory removes a directory with its users, keys and history. There
 // is no way back.
 func (m Management) DeleteDirectory(ctx context.Context, id string) error {
@@ -294,11 +350,15 @@ func call[T any](ctx context.Context, m Management, method, path string, q url.V
 }
 
 func (m Management) send(ctx context.Context, method, path string, q url.Values, body jsontext.Value) (*Answer, error) {
+	return m.request(ctx, &Request{Method: method, Path: path, Query: q, Body: body})
+}
+
+func (m Management) request(ctx context.Context, r *Request) (*Answer, error) {
 	base, err := m.c.base()
 	if err != nil {
 		return nil, err
 	}
-	return m.c.send(ctx, base+"/api/v1", jsonMedia, &Request{Method: method, Path: path, Query: q, Body: body})
+	return m.c.send(ctx, base+"/api/v1", jsonMedia, r)
 }
 
 func window(after string, limit int) url.Values {

@@ -25,6 +25,14 @@ func TestManagement_Requests(t *testing.T) {
 		}},
 		{`POST /api/v1/directories {"name":"n"}`, func(m Management) error { return second(m.CreateDirectory(ctx, DirectoryCreate{Name: "n"})) }},
 		{`GET /api/v1/directories/a%2Fb`, func(m Management) error { return second(m.GetDirectory(ctx, "a/b")) }},
+		{`PATCH /api/v1/directories/x {"name":"n","rules":{"maxPage":null}}`, func(m Management) error {
+			return second(m.UpdateDirectory(ctx, "x", 3, roster.DirectoryUpdate{Name: "n", Rules: map[string]jsontext.Value{"maxPage": jsontext.Value("null")}}))
+		}},
+		{`PATCH /api/v1/directories/x?plan=true {"schemas":{}}`, func(m Management) error {
+			return second(m.PlanDirectory(ctx, "x", 0, roster.DirectoryUpdate{Schemas: jsontext.Value("{}")}))
+		}},
+		{`GET /api/v1/directories/x/schemas`, func(m Management) error { return second(m.GetSchemas(ctx, "x")) }},
+		{`PUT /api/v1/directories/x/schemas {"schemas":[]}`, func(m Management) error { return m.ReplaceSchemas(ctx, "x", jsontext.Value(`{"schemas":[]}`)) }},
 		{`DELETE /api/v1/directories/x`, func(m Management) error { return m.DeleteDirectory(ctx, "x") }},
 		{`GET /api/v1/keys`, func(m Management) error { return second(m.ListKeys(ctx, "")) }},
 		{`POST /api/v1/directories/x/keys {"name":"okta","scopes":["users:write"],"expiresAt":"2027-01-01T00:00:00Z"}`, func(m Management) error {
@@ -107,5 +115,22 @@ func TestManagement_PagesUntilEmpty(t *testing.T) {
 	}
 	if len(ids) != 2 || failed == nil {
 		t.Errorf("got %q and %v, want two and an error", ids, failed)
+	}
+}
+
+func TestManagement_UpdateNamesTheVersion(t *testing.T) {
+	t.Parallel()
+	var got string
+	s := serve(t, nil)
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got = r.Header.Get("If-Match")
+		answer(200, `{"refused":"why","attributes":[{"attribute":"a","hidden":2}]}`)(w, r)
+	})
+	plan, err := s.client().Management().PlanDirectory(t.Context(), "x", 3, roster.DirectoryUpdate{Name: "n"})
+	if err != nil || plan.Refused != "why" || len(plan.Attributes) != 1 || plan.Attributes[0].Hidden != 2 {
+		t.Errorf("got %+v, %v", plan, err)
+	}
+	if want := `W/"3"`; got != want {
+		t.Errorf("got If-Match %s, want %s", got, want)
 	}
 }

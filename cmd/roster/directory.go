@@ -19,8 +19,8 @@ import (
 )
 
 func newDirectoryCmd(g *globals) *cobra.Command {
-	return newGroup("directory", "Make, list and remove the directories of a Roster",
-		newDirectoryCreateCmd(g), newDirectoryListCmd(g), newDirectoryShowCmd(g), newDirectoryDeleteCmd(g))
+	return newGroup("directory", "Make, list, change and remove the directories of a Roster",
+		newDirectoryCreateCmd(g), newDirectoryListCmd(g), newDirectoryShowCmd(g), newDirectoryUpdateCmd(g), newDirectoryDeleteCmd(g))
 }
 
 type directoryCreateOptions struct {
@@ -178,7 +178,7 @@ func runDirectoryDelete(ctx context.Context, g *globals, o *directoryOptions) er
 		return noDirectory(err)
 	}
 	question := fmt.Sprintf("Remove directory %s (%s) with its %d users, for good?", d.ID, printable(d.Name), d.Users)
-	if err := confirm(g, o.yes, question); err != nil {
+	if err := confirm(g, o.yes, noWayBack, question); err != nil {
 		return err
 	}
 	if err := c.Management().DeleteDirectory(ctx, o.id); err != nil {
@@ -219,14 +219,18 @@ func orEmpty[T any](list []T) []T {
 	return list
 }
 
+// noWayBack is why most questions are asked.
+const noWayBack = "this cannot be undone"
+
 // confirm asks a question on the terminal, unless yes says that the answer is
-// given. Without a terminal nobody could answer: that is a usage error.
-func confirm(g *globals, yes bool, question string) error {
+// given. Without a terminal nobody could answer: that is a usage error, which says
+// why it was asked.
+func confirm(g *globals, yes bool, why, question string) error {
 	if yes {
 		return nil
 	}
 	if f, ok := g.stdin.(*os.File); !ok || !isatty.IsTerminal(f.Fd()) {
-		return usagef("this cannot be undone, and nobody is there to ask: give --yes")
+		return usagef("%s, and nobody is there to ask: give --yes", why)
 	}
 	fmt.Fprint(g.stderr, question+" Type yes: ")
 	line, err := bufio.NewReader(g.stdin).ReadString('\n')

@@ -38,6 +38,7 @@ type serveOptions struct {
 	trustedProxies   []string
 	ruleSet          string
 	bootstrapKeyFile string
+	schemaDir        string
 	rate             float64
 	burst            int
 	maxBody          int64
@@ -90,6 +91,7 @@ SIGTERM and Ctrl-C let it finish what it has accepted, and end it.`,
 	f.StringSliceVar(&o.trustedProxies, "trusted-proxy", nil, "`network` whose X-Forwarded headers are believed, as 10.0.0.0/8; may be repeated")
 	f.StringVar(&o.ruleSet, "rule-set", "atlassian", "rule set of the default directory that a first start makes: atlassian, standard or strict")
 	f.StringVar(&o.bootstrapKeyFile, "bootstrap-key-file", "", "`file` that holds the first operator key (or ROSTER_BOOTSTRAP_KEY)")
+	f.StringVar(&o.schemaDir, "schema-dir", "", "`folder` of *.json files with schemas and resource types, which every directory then has")
 	f.Float64Var(&o.rate, "rate", 0, "requests a second that each key may make; 0: any number")
 	f.IntVar(&o.burst, "burst", 0, "requests that each key may make at once (default: those of one second)")
 	f.StringVar(&o.chaos, "chaos", "", "for tests of clients: make SCIM requests go wrong by `chance`, as in status=429:5%,retry-after=2s,latency=200ms+-50ms,drop-before=1%,drop-after=1%,seed=7")
@@ -208,8 +210,8 @@ func start(ctx context.Context, g *globals, o *serveOptions) (_ *running, err er
 			}
 		}
 	}()
-	if s.dirs, err = directory.Open(ctx, directory.Options{Store: db, Log: in.log, MaxScan: o.maxScan}); err != nil {
-		return nil, err
+	if s.dirs, err = directory.Open(ctx, directory.Options{Store: db, Log: in.log, MaxScan: o.maxScan, Schemas: in.schemas}); err != nil {
+		return nil, fmt.Errorf("%v", err) // not as an answer of a service
 	}
 	ln, err := net.Listen("tcp", o.listen)
 	if err != nil {

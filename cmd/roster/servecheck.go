@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/roster-scim/roster/internal/directory"
 	"github.com/roster-scim/roster/internal/server"
 	"github.com/roster-scim/roster/scim"
@@ -21,7 +23,8 @@ type serveInput struct {
 	proxies      []netip.Prefix
 	tls          *tls.Config // nil: none
 	bootstrapKey string
-	chaos        *server.Chaos // nil: none
+	chaos        *server.Chaos  // nil: none
+	schemas      jsontext.Value // nil: each directory has its own
 }
 
 // check reads the settings, before anything is opened or made, and reports every
@@ -50,7 +53,28 @@ func (o *serveOptions) check(g *globals) (*serveInput, error) {
 	if n := len(in.bootstrapKey); n > 0 && n < directory.MinGivenKey {
 		fault(usagef("the bootstrap key (ROSTER_BOOTSTRAP_KEY or --bootstrap-key-file) has %d bytes: give %d or more", n, directory.MinGivenKey))
 	}
+	in.schemas, err = o.readSchemaDir()
+	fault(err)
 	return in, errors.Join(faults...)
+}
+
+// readSchemaDir returns the schemas of all directories; nil: each has its own.
+func (o *serveOptions) readSchemaDir() (jsontext.Value, error) {
+	if o.schemaDir == "" {
+		return nil, nil
+	}
+	schemas, err := readSchemas(o.schemaDir)
+	if err == nil {
+		_, err = scim.ParseCustom(schemas)
+	}
+	var e *scim.Error
+	if errors.As(err, &e) {
+		err = errors.New(strings.ReplaceAll(e.Detail, "; ", "\n"))
+	}
+	if err != nil {
+		return nil, usagef("--schema-dir %s: %w", o.schemaDir, err)
+	}
+	return schemas, nil
 }
 
 func (o *serveOptions) checkNumbers() error {

@@ -42,7 +42,7 @@ func runUserPurge(ctx context.Context, g *globals, o *userOptions, yes bool) err
 		return err
 	}
 	question := fmt.Sprintf("Erase the record of the deleted user %s and the values in its history, for good?", printable(o.id))
-	if err := confirm(g, yes, question); err != nil {
+	if err := confirm(g, yes, noWayBack, question); err != nil {
 		return err
 	}
 	n, err := c.Management().Purge(ctx, c.Directory, o.id)

@@ -25,6 +25,7 @@ type migration struct {
 	plan            *roster.DirectoryPlan
 	pairs           []*pair
 	tooLong         string
+	duplicates      map[string]int // in plan.Duplicates, by type, attribute and key
 }
 
 // A pair is a resource type before and after.
@@ -216,7 +217,7 @@ func (m *migration) look(r store.Reader, p *pair) error {
 				}
 				first, taken := seen[i][v]
 				if taken {
-					m.duplicate(p.to.Name, a.Path, v, first, rec.ID)
+					m.duplicate(a, cur, v, first, rec.ID)
 				} else {
 					seen[i][v] = rec.ID
 				}
@@ -226,19 +227,21 @@ func (m *migration) look(r store.Reader, p *pair) error {
 	})
 }
 
-// duplicate notes that two resources have a value.
-func (m *migration) duplicate(typ, attribute, value, first, other string) {
-	for i := range m.plan.Duplicates {
-		d := &m.plan.Duplicates[i]
-		if d.ResourceType == typ && d.Attribute == attribute && d.Value == value {
-			if len(d.IDs) < maxDuplicates {
-				d.IDs = append(d.IDs, other)
-			}
-			return
+// duplicate notes that the resource other has the key of a that first has.
+func (m *migration) duplicate(a *scim.Attr, other *scim.Resource, key, first, id string) {
+	typ := other.Type().Name
+	name := typ + "\x00" + a.Path + "\x00" + key
+	i, known := m.duplicates[name]
+	switch {
+	case known:
+		if d := &m.plan.Duplicates[i]; len(d.IDs) < maxDuplicates {
+			d.IDs = append(d.IDs, id)
 		}
-	}
-	if len(m.plan.Duplicates) < maxDuplicates {
-		m.plan.Duplicates = append(m.plan.Duplicates, roster.Duplicate{ResourceType: typ, Attribute: attribute, Value: value, IDs: []string{first, other}})
+	case len(m.plan.Duplicates) < maxDuplicates:
+		m.duplicates[name] = len(m.plan.Duplicates)
+		m.plan.Duplicates = append(m.plan.Duplicates, roster.Duplicate{
+			ResourceType: typ, Attribute: a.Path, Value: asSent(a, other, key), IDs: []string{first, id},
+		})
 	}
 }
 

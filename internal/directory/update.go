@@ -113,7 +113,7 @@ func (s *Service) migration(c Call, r store.Reader, cur *roster.Directory, u ros
 	if err != nil {
 		return nil, scim.Errorf(400, scim.InvalidValue, "%v", errors.Unwrap(err))
 	}
-	m := &migration{directory: from, next: to, plan: &roster.DirectoryPlan{
+	m := &migration{directory: from, next: to, duplicates: make(map[string]int), plan: &roster.DirectoryPlan{
 		Settings: settings(from, to), Types: []roster.TypeChange{}, Attributes: []roster.AttributeChange{}, Duplicates: []roster.Duplicate{},
 	}}
 	if err := m.types(r); err != nil {

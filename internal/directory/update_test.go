@@ -88,7 +88,7 @@ func TestUpdate_UniquenessNeedsValuesThatAre(t *testing.T) {
 			t.Fatalf("got %v, want a 409 that names both", err)
 		}
 		plan, err := svc.PlanUpdate(t.Context(), directory.Call{}, d.ID, rule("uniqueEmails", "true"))
-		want := []roster.Duplicate{{ResourceType: "User", Attribute: "emails.value", Value: scim.Fold("one@example.com"), IDs: []string{a.ID, b.ID}}}
+		want := []roster.Duplicate{{ResourceType: "User", Attribute: "emails.value", Value: "one@EXAMPLE.com", IDs: []string{a.ID, b.ID}}}
 		if diff := cmp.Diff(want, plan.Duplicates); diff != "" || err != nil || plan.Refused == "" {
 			t.Fatalf("%v, refused %q (-want +got):\n%s", err, plan.Refused, diff)
 		}
