@@ -2,9 +2,11 @@ package sqlstore
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -146,6 +148,137 @@ func TestUpdate_DeadlockIsRetried(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Who has found a user and makes it a member, and who deletes that user and has
+// seen no group of it, meet at the user's row: the DELETE waits, and is then
+// refused, so that nobody is a member who is no more.
+func TestDelete_WaitsForNewMemberships(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.DSN(t)
+	db, err := Open(t.Context(), dsn, Options{Migrate: true, MaxConns: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	createDirectory(t, db, "d")
+	g := record("d", "g", 1)
+	g.Type = "Group"
+	update(t, db, func(tx store.Tx) error {
+		return errors.Join(create(tx, record("d", "a", 1), store.Keys{}), create(tx, g, store.Keys{}))
+	})
+	var wg sync.WaitGroup
+	deleted := make(chan error, 1)
+	update(t, db, func(tx store.Tx) error {
+		if _, err := tx.Get("d", "Group", "g"); err != nil {
+			return err
+		}
+		found, err := tx.Find("d", []string{"a"})
+		if err != nil {
+			return err
+		}
+		if _, err := tx.AddMembers("d", "g", found); err != nil {
+			return err
+		}
+		wg.Go(func() {
+			deleted <- db.Update(t.Context(), func(tx store.Tx) error {
+				r, err := tx.Get("d", "User", "a") // does not wait for who has found it
+				if err != nil {
+					return err
+				}
+				groups, err := tx.Memberships("d", []string{"a"})
+				if err != nil {
+					return err
+				}
+				if len(groups) > 0 {
+					t.Errorf("got %v, which is not committed", groups)
+				}
+				r.Version++
+				return tx.Delete(&store.Trashed{Record: *r}, store.Keys{}, eventOf(r))
+			})
+		})
+		blocked(t, dsn)
+		return nil
+	})
+	wg.Wait()
+	if err := <-deleted; !errors.Is(err, store.ErrStale) {
+		t.Errorf("Delete: got %v, want ErrStale", err)
+	}
+	if n := db.Stats().Retries; n != 0 {
+		t.Errorf("%d transactions were tried again: there was a deadlock", n)
+	}
+	err = db.View(t.Context(), func(r store.Reader) error {
+		if _, err := r.Get("d", "User", "a"); err != nil {
+			return err
+		}
+		groups, err := r.Memberships("d", []string{"a"})
+		if len(groups) != 1 {
+			t.Errorf("got the memberships %v, want one", groups)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Who finds a user that is being deleted waits, and does not find it.
+func TestFind_WaitsForDelete(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.DSN(t)
+	db, err := Open(t.Context(), dsn, Options{Migrate: true, MaxConns: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	createDirectory(t, db, "d")
+	update(t, db, func(tx store.Tx) error { return create(tx, record("d", "a", 1), store.Keys{}) })
+	var wg sync.WaitGroup
+	var found []store.Member
+	update(t, db, func(tx store.Tx) error {
+		gone := record("d", "a", 2)
+		if err := tx.Delete(&store.Trashed{Record: *gone}, store.Keys{}, eventOf(gone)); err != nil {
+			return err
+		}
+		if _, err := tx.ListTrash("d", "", 1); err != nil { // a read makes certain that the write was sent
+			return err
+		}
+		wg.Go(func() {
+			err := db.Update(t.Context(), func(tx store.Tx) (err error) {
+				found, err = tx.Find("d", []string{"a"})
+				return err
+			})
+			if err != nil {
+				t.Errorf("Update: %v", err)
+			}
+		})
+		blocked(t, dsn)
+		return nil
+	})
+	wg.Wait()
+	if len(found) > 0 {
+		t.Errorf("found %v, who is no more", found)
+	}
+}
+
+// blocked returns when some transaction of the database waits for a lock.
+func blocked(t *testing.T, dsn string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer func() { _ = c.Close(context.Background()) }()
+	for waits := false; !waits && err == nil; {
+		err = c.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waits)
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -66,7 +66,8 @@ type conn interface {
 	// first that changes nothing, and then returns fewer numbers.
 	execAll(commands []command) ([]int64, error)
 	// later runs s at the latest when the transaction commits, and before any
-	// read. With must set, s changes a row, as is sure, or the caller learns of it.
+	// read. With must set, s is sure to change a row: that it does not is an
+	// error, which on PostgreSQL may come after the commit.
 	later(s *statement, must bool, args ...any) error
 	// guard is later of a statement that may change no row: then the transaction
 	// fails with ErrStale, now or before it commits.

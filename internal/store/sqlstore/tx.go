@@ -66,12 +66,24 @@ var (
 	addCount = same(`INSERT INTO counters (directory, type, shard, n) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (directory, type, shard) DO UPDATE SET n = counters.n + excluded.n`)
 
-	putTrash = same(`INSERT INTO trash (directory, type, id, version, created, modified, doc, deleted, key_id)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (directory, id, type) DO UPDATE SET
-		version = excluded.version, created = excluded.created, modified = excluded.modified, doc = excluded.doc,
-		deleted = excluded.deleted, key_id = excluded.key_id`)
+	putTrash = differ(
+		putTrashText(`SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9`),
+		putTrashText(`SELECT $1, $2, $3, $4::BIGINT, $5::BIGINT, $6::BIGINT, $7::BYTEA, $8::BIGINT, $9`))
 	deleteTrash = same(`DELETE FROM trash WHERE directory = $1 AND type = $2 AND id = $3`)
 )
+
+// putTrashText does nothing when the resource is a member or has members. On
+// PostgreSQL a DELETE waits for those who have found the resource, and a statement
+// sees what was committed before it began: so the members are looked for in one
+// that comes after the DELETE.
+func putTrashText(values string) string {
+	return `INSERT INTO trash (directory, type, id, version, created, modified, doc, deleted, key_id) ` + values + `
+		WHERE NOT EXISTS (SELECT 1 FROM members WHERE directory = $1 AND member = $3)
+		AND NOT EXISTS (SELECT 1 FROM members WHERE directory = $1 AND grp = $3)
+		ON CONFLICT (directory, id, type) DO UPDATE SET
+		version = excluded.version, created = excluded.created, modified = excluded.modified, doc = excluded.doc,
+		deleted = excluded.deleted, key_id = excluded.key_id`
+}
 
 // finish writes what was put off and says whether the transaction may commit.
 func (t *tx) finish() error {
@@ -199,9 +211,13 @@ func (t *tx) Delete(d *store.Trashed, drop store.Keys, e *roster.Event) error {
 	if err := t.dropKeys(d.Directory, d.Type, d.ID, drop); err != nil {
 		return wrap(err, "delete resource")
 	}
-	if err := t.later(putTrash, true, d.Directory, d.Type, d.ID, d.Version, micros(d.Created), micros(d.Modified),
-		blob(d.Doc), micros(d.Deleted), d.Key); err != nil {
+	n, err := t.exec(putTrash, d.Directory, d.Type, d.ID, d.Version, micros(d.Created), micros(d.Modified),
+		blob(d.Doc), micros(d.Deleted), d.Key)
+	if err != nil {
 		return wrap(err, "delete resource")
+	}
+	if n == 0 { // it is a member, or has members
+		return t.breaks(store.ErrStale, "")
 	}
 	return t.append(e)
 }
