@@ -32,6 +32,7 @@ type Event struct {
 	Key          string    `json:"key,omitempty"`     // the id of the key that asked for it
 	Request      string    `json:"request,omitempty"` // the id of the request
 	At           time.Time `json:"at"`                // UTC, microseconds: lastModified of the version
+	Undoes       int64     `json:"undoes,omitzero"`   // the Seq of the event that it undoes; 0: of none
 	// Changes are the attributes that changed, in the order of the schema: of a
 	// create all that were set, of a delete all that there were.
 	Changes []Change `json:"changes,omitempty"`

@@ -151,6 +151,9 @@ type Reader interface {
 	// type, whose id is greater than after, in the order of their ids.
 	ListTrash(directory, after string, limit int) ([]*Trashed, error)
 
+	// GetEvent returns the event with that Seq, or ErrNotFound. It may be one that
+	// Events still holds back.
+	GetEvent(directory string, seq int64) (*roster.Event, error)
 	// History returns up to limit events of one resource with a version
 	// greater than after, in the order of their versions.
 	History(directory, resource string, after int64, limit int) ([]*roster.Event, error)
@@ -261,6 +264,9 @@ type Store interface {
 	// after, in order and without gaps: an event with a lower Seq than one that
 	// was returned is never seen later.
 	Events(ctx context.Context, directory string, after int64, limit int) ([]*roster.Event, error)
+	// LastEvents returns the last up to limit of the events that Events would
+	// return, in order.
+	LastEvents(ctx context.Context, directory string, limit int) ([]*roster.Event, error)
 	// ClearKeys takes the terms and claims of every resource of a directory, in
 	// small batches. It is for a store that nothing else uses yet: the caller
 	// adds the keys again, folded in another way.

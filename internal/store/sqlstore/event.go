@@ -8,18 +8,21 @@ import (
 	"github.com/roster-scim/roster"
 )
 
-const eventColumns = `seq, id, type, resource, version, operation, key_id, request_id, at, purged, changes`
+const eventColumns = `seq, id, type, resource, version, operation, key_id, request_id, at, purged, changes, undoes`
 
 var (
 	// On PostgreSQL the statement has its lock on the table, by which settled
 	// tells which transactions may hold a seq, before nextval is called.
 	insertEvent = differ(
-		`INSERT INTO events (directory, id, type, resource, version, operation, key_id, request_id, at, purged, changes, seq)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		`INSERT INTO events (directory, id, type, resource, version, operation, key_id, request_id, at, purged, changes, seq)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nextval('event_seq'))`)
+		`INSERT INTO events (directory, id, type, resource, version, operation, key_id, request_id, at, purged, changes, undoes, seq)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		`INSERT INTO events (directory, id, type, resource, version, operation, key_id, request_id, at, purged, changes, undoes, seq)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, nextval('event_seq'))`)
 	listEvents = same(`SELECT ` + eventColumns + ` FROM events
 		WHERE directory = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4`)
+	lastEvents = same(`SELECT ` + eventColumns + ` FROM events
+		WHERE directory = $1 AND seq <= $2 ORDER BY seq DESC LIMIT $3`)
+	getEvent       = same(`SELECT ` + eventColumns + ` FROM events WHERE directory = $1 AND seq = $2`)
 	resourceEvents = same(`SELECT seq, changes FROM events WHERE directory = $1 AND resource = $2 AND purged = 0`)
 	purgeEvent     = same(`UPDATE events SET changes = $1, purged = 1 WHERE directory = $2 AND seq = $3`)
 )
@@ -27,7 +30,7 @@ var (
 func (t *tx) append(e *roster.Event) error {
 	changes := appendChanges(make([]byte, 0, 1024), e.Changes, true)
 	err := t.addEvent(e.Directory, e.ID, e.ResourceType, e.Resource, e.Version, string(e.Operation),
-		e.Key, e.Request, micros(e.At), truth(e.Purged), changes)
+		e.Key, e.Request, micros(e.At), truth(e.Purged), changes, e.Undoes)
 	return wrap(err, "append event")
 }
 
@@ -68,6 +71,7 @@ func queryEvents(c conn, directory string, s *statement, args ...any) (list []*r
 		}
 		var err error
 		e.Changes, err = parseChanges(row.bytes(10))
+		e.Undoes = row.int(11)
 		list = append(list, e)
 		return err
 	}, args...)

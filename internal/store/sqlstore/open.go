@@ -180,6 +180,20 @@ func (db *DB) Events(ctx context.Context, directory string, after int64, limit i
 	}
 }
 
+// LastEvents implements store.Store.
+func (db *DB) LastEvents(ctx context.Context, directory string, limit int) (list []*roster.Event, err error) {
+	upTo, _, err := db.settled(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	err = db.view(ctx, func(c conn) (err error) {
+		list, err = queryEvents(c, directory, lastEvents, directory, upTo, int64(limit))
+		return err
+	})
+	slices.Reverse(list)
+	return list, wrap(err, "read events")
+}
+
 // Touch implements store.Store.
 func (db *DB) Touch(ctx context.Context, used map[string]time.Time) error {
 	if len(used) == 0 {

@@ -161,6 +161,17 @@ func (r *reader) GetSetting(name string) (value []byte, err error) {
 	return value, wrap(err, "get setting")
 }
 
+func (r *reader) GetEvent(directory string, seq int64) (*roster.Event, error) {
+	list, err := queryEvents(r.conn, directory, getEvent, directory, seq)
+	if err == nil && len(list) == 0 {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return nil, wrap(err, "get event")
+	}
+	return list[0], nil
+}
+
 var history = same(`SELECT ` + eventColumns + ` FROM events
 	WHERE directory = $1 AND resource = $2 AND version > $3 ORDER BY version, seq LIMIT $4`)
 

@@ -48,6 +48,7 @@ func testEvents(t *testing.T, s store.Store) {
 			e = eventOf(r)
 			if i == 5 {
 				e.Changes, e.Key, e.Request, e.Operation = nil, "", "", roster.OpDelete
+				e.Undoes = 4
 			}
 			if err := put(tx, r, e); err != nil {
 				return err
@@ -72,6 +73,21 @@ func testEvents(t *testing.T, s store.Store) {
 		t.Fatal(err)
 	}
 	equal(t, "beyond", page, nil)
+	for limit, n := range map[int]int{1: 9, 3: 7, 10: 0, 100: 0} {
+		last, err := s.LastEvents(t.Context(), dir, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, fmt.Sprint("last ", limit), last, want[n:])
+	}
+	view(t, s, func(r store.Reader) error {
+		e, err := r.GetEvent(dir, got[5].Seq)
+		equal(t, "one", e, want[5])
+		if _, err := r.GetEvent(dir+"-other", got[5].Seq); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("an event of another directory: %v, want ErrNotFound", err)
+		}
+		return err
+	})
 }
 
 // put stores a version of a user, which the first creates, with its event.

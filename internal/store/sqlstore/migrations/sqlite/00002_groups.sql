@@ -7,6 +7,9 @@ ALTER TABLE resources ADD COLUMN members INTEGER NOT NULL DEFAULT 0;
 -- The schemas of a directory's own: a JSON object, empty for none.
 ALTER TABLE directories ADD COLUMN schemas BLOB NOT NULL DEFAULT x'';
 
+-- The seq of the event that an event undoes, 0 for none.
+ALTER TABLE events ADD COLUMN undoes INTEGER NOT NULL DEFAULT 0;
+
 -- Pure indexes of each other.
 CREATE TABLE members (
     directory TEXT NOT NULL,
