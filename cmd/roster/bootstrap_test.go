@@ -96,8 +96,9 @@ func TestBootstrap_MadeKey(t *testing.T) {
 	if strings.Contains(s.stdout.String(), key) || s.status(t, key, keysPath) != http.StatusOK {
 		t.Errorf("the key that was printed does not work, or is on stdout: %s%s", s.stdout, s.log)
 	}
+	org, _ := succeed(t, []string{"ROSTER_URL=" + s.url, "ROSTER_KEY=" + key}, "org")
 	for _, want := range []string{
-		"rule set atlassian", "shown this once", "--rule-set standard",
+		"rule set atlassian", "shown this once", "Organisation        " + org, "--rule-set standard",
 		`curl -H "Authorization: Bearer ` + key + `" ` + s.url + "/scim/directory/", "roster user update --url " + s.url,
 	} {
 		if !strings.Contains(s.log.String(), want) {
