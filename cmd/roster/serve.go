@@ -63,7 +63,7 @@ func newServeCmd(g *globals) *cobra.Command {
 		Use:   "serve",
 		Short: "Run the directory server",
 		Long: `Run the directory server: SCIM under /scim/directory/{id}, the management API
-under /api/v1, /healthz, /readyz and /metrics.
+under /api/v1, Atlassian's Admin APIs under /admin, /healthz, /readyz and /metrics.
 
 The first start makes a default directory and an operator key and prints both
 once. With ROSTER_BOOTSTRAP_KEY (or --bootstrap-key-file) that key is the one you

@@ -175,40 +175,6 @@ func TestLastModified_Moves(t *testing.T) {
 	})
 }
 
-// The same primary address, in any letters and in any directory, is the same
-// Atlassian account; who has it keeps it.
-func TestAccountID(t *testing.T) {
-	onEach(t, func(t *testing.T, s store.Store) {
-		svc := open(t, s, nil)
-		account := func(d *directory.Directory, res *directory.Result) string {
-			r, err := d.Model.Type("User").Decode(res.Doc)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return r.Get(scim.AtlassianExternalURN + ":atlassianAccountId").Text()
-		}
-		d, other := newDirectory(t, svc, scim.Atlassian), newDirectory(t, svc, scim.Atlassian)
-		ada := create(t, d, `{"userName":"ada","emails":[{"value":"x@corp.example"},{"value":"ada@corp.example","primary":true}]}`)
-		same := create(t, other, `{"userName":"somebody","emails":[{"value":"ADA@corp.example","primary":true}]}`)
-		bob := create(t, other, `{"userName":"bob","emails":[{"value":"bob@corp.example","primary":true}]}`)
-		id := account(d, ada)
-		if id == "" || account(other, same) != id || account(other, bob) == id {
-			t.Errorf("accounts %q, %q (the same), %q (another)", id, account(other, same), account(other, bob))
-		}
-		next, err := d.Replace(t.Context(), directory.Call{}, ada.ID, parse(t, d, `{"userName":"ada","emails":[{"value":"new@corp.example","primary":true}]}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := account(d, next); got != id {
-			t.Errorf("the account of a user with a new address is %q, want %q still", got, id)
-		}
-		standard := newDirectory(t, svc, scim.Standard)
-		if got := account(standard, create(t, standard, `{"userName":"ada"}`)); got != "" {
-			t.Errorf("a standard user has the account %q", got)
-		}
-	})
-}
-
 // However many nodes start at once, there is one default directory and one key.
 func TestBootstrap_FirstStart(t *testing.T) {
 	onEach(t, func(t *testing.T, s store.Store) {

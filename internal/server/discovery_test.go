@@ -145,6 +145,6 @@ func TestDiscovery_ReadOnly(t *testing.T) {
 			}
 		}
 		d.get("/ServiceProviderConfig/x").refused(404, "")
-		d.get("/Schemas/" + userURN + "/x").refused(404, "")
+		d.get("/Schemas/"+userURN+"/x").refused(404, "")
 	}
 }

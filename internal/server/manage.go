@@ -108,16 +108,23 @@ func (s *Server) handle(mux *http.ServeMux, pattern string, h func(*request) err
 // endpoint.
 func (s *Server) route(r *request, mux *http.ServeMux) error {
 	if p := r.URL.EscapedPath(); path.Clean(p) != p {
-		return scim.Errorf(404, "", "no such endpoint: /api/v1/openapi.json describes what there is")
+		return noEndpoint(r)
 	}
 	if _, pattern := mux.Handler(r.Request); pattern == "" {
 		if methods := allowedAt(mux, r.Request); len(methods) > 0 {
 			return notAllowed(r, methods...)
 		}
-		return scim.Errorf(404, "", "no such endpoint: /api/v1/openapi.json describes what there is")
+		return noEndpoint(r)
 	}
 	mux.ServeHTTP(r.w, r.WithContext(context.WithValue(r.Context(), requestKey{}, r)))
 	return nil
+}
+
+func noEndpoint(r *request) error {
+	if r.admin {
+		return scim.Errorf(404, "", "no such endpoint: the Admin APIs are get-scim-links, get-scim-links-for-email, unlink and onlyDeleteUserInDB, under %s", adminPath)
+	}
+	return scim.Errorf(404, "", "no such endpoint: /api/v1/openapi.json describes what there is")
 }
 
 func allowedAt(mux *http.ServeMux, r *http.Request) (methods []string) {
