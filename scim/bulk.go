@@ -60,7 +60,7 @@ func ParseBulk(data []byte, rules RuleSet) (*BulkRequest, error) {
 	}
 	err := json.Unmarshal(data, &body, json.MatchCaseInsensitiveNames(true), json.RejectUnknownMembers(rules.RefuseUnknown))
 	if err != nil {
-		return nil, bulkSyntax(err)
+		return nil, bodySyntax("bulk request", "3.7", err)
 	}
 	if !slices.Contains(body.Schemas, BulkRequestURN) && !rules.Tolerant {
 		return nil, Errorf(400, InvalidSyntax, "schemas must contain %s", BulkRequestURN)
@@ -94,9 +94,10 @@ func ParseBulk(data []byte, rules RuleSet) (*BulkRequest, error) {
 	return b, nil
 }
 
-// bulkSyntax says where a bulk request is no JSON, or not of the right form. The
-// decoder's words are not repeated: they may quote a value.
-func bulkSyntax(err error) error {
+// bodySyntax says where a message, of the name and section of RFC 7644, is no
+// JSON, or not of the right form. The decoder's words are not repeated: they may
+// quote a value.
+func bodySyntax(name, section string, err error) error {
 	var where jsontext.Pointer
 	var syntactic *jsontext.SyntacticError
 	var semantic *json.SemanticError
@@ -105,9 +106,9 @@ func bulkSyntax(err error) error {
 	case errors.As(err, &syntactic):
 		where = syntactic.JSONPointer
 	case errors.As(err, &semantic):
-		where, what = semantic.JSONPointer, "is not of the form of RFC 7644 section 3.7"
+		where, what = semantic.JSONPointer, "is not of the form of RFC 7644 section "+section
 	}
-	return Errorf(400, InvalidSyntax, "the bulk request %s (at /%s)", what, clip(strings.TrimPrefix(string(where), "/")))
+	return Errorf(400, InvalidSyntax, "the %s %s (at /%s)", name, what, clip(strings.TrimPrefix(string(where), "/")))
 }
 
 // Check returns what is wrong with the form of o, nil for nothing.
@@ -190,7 +191,7 @@ func withoutReferences(data jsontext.Value, ids map[string]string) (jsontext.Val
 	}
 	var members map[string]jsontext.Value
 	if err := json.Unmarshal(data, &members); err != nil {
-		return nil, bulkSyntax(err)
+		return nil, bodySyntax("bulk request", "3.7", err)
 	}
 	for name, v := range members {
 		switch {
@@ -198,11 +199,11 @@ func withoutReferences(data jsontext.Value, ids map[string]string) (jsontext.Val
 		case v.Kind() == '[':
 			var items []jsontext.Value
 			if err := json.Unmarshal(v, &items); err != nil {
-				return nil, bulkSyntax(err)
+				return nil, bodySyntax("bulk request", "3.7", err)
 			}
 			kept, err := json.Marshal(slices.DeleteFunc(items, open))
 			if err != nil {
-				return nil, bulkSyntax(err)
+				return nil, bodySyntax("bulk request", "3.7", err)
 			}
 			members[name] = kept
 		case v.Kind() == '{' && strings.Contains(name, ":"): // an extension

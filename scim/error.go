@@ -21,6 +21,9 @@ const (
 	InvalidValue  = "invalidValue"
 	InvalidVers   = "invalidVers"
 	Sensitive     = "sensitive"
+	InvalidCursor = "invalidCursor" // RFC 9865, as the next two
+	ExpiredCursor = "expiredCursor"
+	InvalidCount  = "invalidCount"
 )
 
 // ErrorURN is the schema of an error response (RFC 7644 section 3.12).

@@ -67,9 +67,20 @@ func (f *Filter) Left(n *Node) *Node { return &f.nodes[n.left] }
 // Right returns the second operand of and and or.
 func (f *Filter) Right(n *Node) *Node { return &f.nodes[n.right] }
 
-// Key returns the text that a comparison of text compares with, folded where the
+// Key returns what a comparison compares with: of text the text, folded where the
 // attribute ignores case.
 func (n *Node) Key() string { return n.key }
+
+// Uses reports whether f looks at a, an attribute at the top, or at what is below
+// it.
+func (f *Filter) Uses(a *Attr) bool {
+	for i := range f.nodes {
+		if n := &f.nodes[i]; n.Attr != nil && n.Attr.Top() == a {
+			return true
+		}
+	}
+	return false
+}
 
 // String returns the filter in its canonical form, which parses to itself.
 func (f *Filter) String() string { return string(f.append(nil, f.Root(), 0)) }
@@ -116,11 +127,27 @@ func (f *Filter) append(dst []byte, n *Node, outer Op) []byte {
 // ParseFilter reads a filter and binds it to t. It returns an *Error: 400
 // invalidFilter, which says the column and what was expected there, or 403
 // sensitive for an attribute that is never returned.
-func (t *Type) ParseFilter(s string) (*Filter, error) {
+func (t *Type) ParseFilter(s string) (*Filter, error) { return t.parseFilter(s, nil) }
+
+// ParseFilters binds a filter to each of types, for a list of all of them. Of an
+// attribute that one of them does not have, though another has, no resource of
+// that one has a value (RFC 7644 section 3.4.2.1). Errors are as of ParseFilter.
+func ParseFilters(types []*Type, s string) ([]*Filter, error) {
+	list := make([]*Filter, len(types))
+	for i, t := range types {
+		var err error
+		if list[i], err = t.parseFilter(s, types); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func (t *Type) parseFilter(s string, others []*Type) (*Filter, error) {
 	if len(s) > MaxFilter {
 		return nil, t.badFilter("longer than %d bytes", MaxFilter)
 	}
-	p := filterParser{typ: t, s: s, nodes: make([]Node, 0, 3)}
+	p := filterParser{typ: t, others: others, s: s, nodes: make([]Node, 0, 3)}
 	if _, err := p.or(); err != nil {
 		return nil, err
 	}
@@ -139,12 +166,13 @@ func (t *Type) badFilter(format string, args ...any) *Error {
 // A filterParser is a recursive descent over the text, without tokens: each
 // method reads what it is named after and leaves its node last in nodes.
 type filterParser struct {
-	typ   *Type
-	s     string
-	i     int
-	depth int
-	scope *Attr // inside the brackets of a value path
-	nodes []Node
+	typ    *Type
+	others []*Type // whose attributes are known too
+	s      string
+	i      int
+	depth  int
+	scope  *Attr // inside the brackets of a value path
+	nodes  []Node
 }
 
 func (p *filterParser) expected(what string) *Error {
@@ -280,7 +308,11 @@ func (p *filterParser) comparison() (int32, error) {
 // for the values of a list of simple ones.
 func (p *filterParser) attr(path string) *Attr {
 	if p.scope == nil {
-		return p.typ.Attr(path)
+		a := p.typ.Attr(path)
+		for i := 0; a == nil && i < len(p.others); i++ {
+			a = p.others[i].Attr(path)
+		}
+		return a
 	}
 	if p.scope.Type != TypeComplex {
 		if strings.EqualFold(path, "value") {
@@ -462,6 +494,8 @@ func (p *filterParser) fit(n *Node, at int) error {
 			}
 		}
 		n.key = a.Key(n.Value.text)
+	case Number:
+		n.key = numberKey(n.Value.text)
 	default:
 		n.key = n.Value.text
 	}

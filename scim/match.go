@@ -1,7 +1,6 @@
 package scim
 
 import (
-	"math/big"
 	"strconv"
 	"strings"
 	"time"
@@ -150,7 +149,7 @@ func (x *matcher) compare(n *Node, v Value) bool {
 	case Bool:
 		return v.text == n.key
 	case Number:
-		return n.Op.ordered(compareNumbers(v.text, n.key))
+		return n.Op.ordered(strings.Compare(numberKey(v.text), n.key))
 	}
 	if n.Attr.Type == TypeDateTime {
 		at, ok := parseDateTime(v.text)
@@ -189,27 +188,4 @@ func (o Op) ordered(c int) bool {
 		return c <= 0
 	}
 	return false
-}
-
-// compareNumbers compares two JSON numbers exactly. A number too long to be
-// worth that, or with an exponent that would make it so, is compared as a
-// float64.
-func compareNumbers(a, b string) int {
-	const exact = 100
-	if len(a) <= exact && len(b) <= exact && !strings.ContainsAny(a+b, "eE") {
-		x, ok1 := new(big.Rat).SetString(a)
-		y, ok2 := new(big.Rat).SetString(b)
-		if ok1 && ok2 {
-			return x.Cmp(y)
-		}
-	}
-	x, _ := strconv.ParseFloat(a, 64)
-	y, _ := strconv.ParseFloat(b, 64)
-	switch {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
 }

@@ -173,16 +173,36 @@ func appendTime(dst []byte, t time.Time) []byte {
 	return append(dst, '"')
 }
 
-// AppendList appends a ListResponse (RFC 7644 section 3.4.2) to dst: n
-// resources, already rendered and joined by commas, that begin at the 1-based
-// index start of total.
-func AppendList(dst []byte, total int64, start, n int, resources []byte) []byte {
+// A ListResponse is what stands around the resources of a list (RFC 7644 section
+// 3.4.2, RFC 9865 section 2).
+type ListResponse struct {
+	Total int64 // how many there are on all pages
+	Start int   // the 1-based index of the first; 0: a page by cursor, which has none
+	N     int   // how many are on this page
+	// Previous and Next are the cursors of the pages before and after; empty:
+	// there is none.
+	Previous, Next string
+}
+
+// AppendList appends l to dst with its resources, already rendered and joined by
+// commas.
+func AppendList(dst []byte, l ListResponse, resources []byte) []byte {
 	dst = append(dst, `{"schemas":["`+ListResponseURN+`"],"totalResults":`...)
-	dst = strconv.AppendInt(dst, total, 10)
-	dst = append(dst, `,"startIndex":`...)
-	dst = strconv.AppendInt(dst, int64(start), 10)
+	dst = strconv.AppendInt(dst, l.Total, 10)
+	if l.Start > 0 {
+		dst = append(dst, `,"startIndex":`...)
+		dst = strconv.AppendInt(dst, int64(l.Start), 10)
+	}
 	dst = append(dst, `,"itemsPerPage":`...)
-	dst = strconv.AppendInt(dst, int64(n), 10)
+	dst = strconv.AppendInt(dst, int64(l.N), 10)
+	if l.Previous != "" {
+		dst = append(dst, `,"previousCursor":`...)
+		dst = appendString(dst, l.Previous)
+	}
+	if l.Next != "" {
+		dst = append(dst, `,"nextCursor":`...)
+		dst = appendString(dst, l.Next)
+	}
 	dst = append(dst, `,"Resources":[`...)
 	dst = append(dst, resources...)
 	return append(dst, "]}"...)

@@ -28,8 +28,11 @@ func (r *Resource) Get(path string) Value {
 }
 
 func (r *Resource) value(a *Attr) Value {
-	if a.parent == r.typ.root {
+	switch a.parent {
+	case r.typ.root:
 		return find(r.members, a)
+	case nil: // the root of another type
+		return Value{}
 	}
 	return find(r.value(a.parent).Members(), a)
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/roster-scim/roster/scim"
@@ -46,6 +47,9 @@ var update = flag.Bool("update", false, "write the outputs in testdata/*.txt aga
 //	match     the input is a resource, and filters, a line each
 //	custom    the input is a document of schemas and resource types; the output
 //	          the types of the directory, or the error
+//	sort      the words are sortBy and sortOrder, the input resources, a line
+//	          each; the output is the order of the lines, with = between equals
+//	search    the input is a SearchRequest; the output is what was read
 //	error     the input is a detail; status and scimType are in the command
 func TestTables(t *testing.T) {
 	t.Parallel()
@@ -322,6 +326,22 @@ func (m *machine) run(t *testing.T, c *tableCase) string {
 			out = append(out, strconv.FormatBool(f.Match(r, &tableMeta)))
 		}
 		return strings.Join(out, "\n")
+	case "sort":
+		o, err := typ.NewOrder(rest[0], strings.Join(rest[1:], " "))
+		if err != nil {
+			return fail(err)
+		}
+		return sorted(t, typ, o, strings.Split(input, "\n"))
+	case "search":
+		q, err := scim.ParseSearch([]byte(input), typ.Rules)
+		if err != nil {
+			return fail(err)
+		}
+		b, err := json.Marshal(q, json.OmitZeroStructFields(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
 	case "error":
 		status, err := strconv.Atoi(rest[0])
 		if err != nil {

@@ -275,14 +275,15 @@ func TestProjection_Shows(t *testing.T) {
 func TestAppendList(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		n         int
+		list      scim.ListResponse
 		resources string
 		want      string
 	}{
-		{0, ``, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],"totalResults":12,"startIndex":3,"itemsPerPage":0,"Resources":[]}`},
-		{2, `{"id":"1"},{"id":"2"}`, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],"totalResults":12,"startIndex":3,"itemsPerPage":2,"Resources":[{"id":"1"},{"id":"2"}]}`},
+		{scim.ListResponse{Total: 12, Start: 3}, ``, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],"totalResults":12,"startIndex":3,"itemsPerPage":0,"Resources":[]}`},
+		{scim.ListResponse{Total: 12, Start: 3, N: 2}, `{"id":"1"},{"id":"2"}`, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],"totalResults":12,"startIndex":3,"itemsPerPage":2,"Resources":[{"id":"1"},{"id":"2"}]}`},
+		{scim.ListResponse{Total: 2, N: 1, Previous: "a", Next: "b"}, `{"id":"1"}`, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],"totalResults":2,"itemsPerPage":1,"previousCursor":"a","nextCursor":"b","Resources":[{"id":"1"}]}`},
 	} {
-		got := scim.AppendList([]byte("x"), 12, 3, tt.n, []byte(tt.resources))
+		got := scim.AppendList([]byte("x"), tt.list, []byte(tt.resources))
 		if diff := cmp.Diff("x"+tt.want, string(got)); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}

@@ -86,15 +86,20 @@ func (e *ConflictError) Error() string {
 // Is makes errors.Is(err, ErrExists) true.
 func (e *ConflictError) Is(target error) bool { return target == ErrExists }
 
-// A Query selects resources of one type in one directory. Their order is that
-// of their ids, byte by byte.
+// A Query selects resources of one type in one directory: all, or those that one
+// of Term, By, Member and IDs selects. Their order is that of their ids, byte by
+// byte.
 type Query struct {
 	Directory, Type string
-	Term            *Term  // only those that have this term; nil: all
-	Member          string // only groups with this direct member, without Term; empty: all
-	After           string // only those whose id is greater; empty: from the first
-	Offset          int    // how many to pass over, >= 0
-	Limit           int    // how many at the most, >= 1
+	Term            *Term    // only those that have this term
+	By              string   // only those with a term of this attribute, in the order of its value, then of their ids
+	Member          string   // only groups with this direct member
+	IDs             []string // only those with these ids, at most 1,000; without After, Reverse and Offset
+	Reverse         bool     // in the reverse order
+	After           string   // only those that come after this id in the order; empty: from the first
+	AfterValue      string   // with By and After: of the one with this value
+	Offset          int      // how many to pass over, >= 0
+	Limit           int      // how many at the most, >= 1
 }
 
 // A Trashed is a deleted resource that can still be restored.
@@ -121,8 +126,8 @@ type Reader interface {
 	// List calls fn for each resource of q, in order, until fn returns an
 	// error, which List then returns. fn must not use the Reader.
 	List(q Query, fn func(*Record) error) error
-	// Count returns how many resources q selects, whatever its After, Offset
-	// and Limit. Of all of a type it reads a counter.
+	// Count returns how many resources q, which is without IDs, selects, whatever
+	// its After, Offset and Limit. Of all of a type it reads a counter.
 	Count(q Query) (int64, error)
 
 	// Members calls fn for up to limit members of a group whose id is greater

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/internal/store"
@@ -18,22 +19,41 @@ var _ store.Reader = (*reader)(nil)
 var (
 	getResource = same(`SELECT version, created, modified, doc, members FROM resources
 		WHERE directory = $1 AND type = $2 AND id = $3`)
-	listResources = same(`SELECT id, version, created, modified, doc, members FROM resources
-		WHERE directory = $1 AND type = $2 AND id > $3 ORDER BY id LIMIT $4 OFFSET $5`)
+	listResources = listing(`SELECT id, version, created, modified, doc, members FROM resources
+		WHERE directory = $1 AND type = $2 AND id > $3 ORDER BY id ASC LIMIT $4 OFFSET $5`)
 	// CROSS JOIN keeps SQLite from reading resources first.
-	listTerm = same(`SELECT t.id, r.version, r.created, r.modified, r.doc, r.members FROM terms t CROSS JOIN resources r
+	listTerm = listing(`SELECT t.id, r.version, r.created, r.modified, r.doc, r.members FROM terms t CROSS JOIN resources r
 		WHERE t.directory = $1 AND t.type = $2 AND t.attribute = $3 AND t.value = $4 AND t.id > $5
 		AND r.directory = t.directory AND r.type = t.type AND r.id = t.id
-		ORDER BY t.id LIMIT $6 OFFSET $7`)
-	listMember = same(`SELECT m.grp, r.version, r.created, r.modified, r.doc, r.members FROM members m CROSS JOIN resources r
+		ORDER BY t.id ASC LIMIT $6 OFFSET $7`)
+	listBy = listing(`SELECT t.id, r.version, r.created, r.modified, r.doc, r.members FROM terms t CROSS JOIN resources r
+		WHERE t.directory = $1 AND t.type = $2 AND t.attribute = $3 AND (t.value, t.id) > ($4, $5)
+		AND r.directory = t.directory AND r.type = t.type AND r.id = t.id
+		ORDER BY t.value ASC, t.id ASC LIMIT $6 OFFSET $7`)
+	listMember = listing(`SELECT m.grp, r.version, r.created, r.modified, r.doc, r.members FROM members m CROSS JOIN resources r
 		WHERE m.directory = $1 AND r.type = $2 AND m.member = $3 AND m.grp > $4
 		AND r.directory = m.directory AND r.id = m.grp
-		ORDER BY m.grp LIMIT $5 OFFSET $6`)
+		ORDER BY m.grp ASC LIMIT $5 OFFSET $6`)
+	listResourceIDs = differ(resourcesOf+`IN (SELECT value FROM json_each($3)) ORDER BY id LIMIT $4`,
+		resourcesOf+`= ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(CAST($3 AS TEXT) AS JSONB)))) ORDER BY id LIMIT $4`)
 	countResources = same(`SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM counters WHERE directory = $1 AND type = $2`)
 	countTerm      = same(`SELECT count(*) FROM terms
 		WHERE directory = $1 AND type = $2 AND attribute = $3 AND value = $4`)
+	countBy     = same(`SELECT count(*) FROM terms WHERE directory = $1 AND type = $2 AND attribute = $3`)
 	countMember = same(`SELECT count(*) FROM members WHERE directory = $1 AND member = $2`)
 )
+
+const resourcesOf = `SELECT id, version, created, modified, doc, members FROM resources
+	WHERE directory = $1 AND type = $2 AND id `
+
+// listing returns a statement that reads on in an order, and the one that reads
+// in its reverse.
+func listing(text string) [2]*statement {
+	return [2]*statement{same(text), same(strings.NewReplacer(" > ", " < ", " ASC", " DESC").Replace(text))}
+}
+
+// last comes after every id and value, which have at most 1,000 bytes.
+var last = strings.Repeat("\U0010FFFF", 251)
 
 // errStop ends a query after the row that was wanted.
 var errStop = errors.New("stop")
@@ -82,14 +102,25 @@ func (r *reader) List(q store.Query, fn func(*store.Record) error) error {
 		}
 		return nil
 	}
+	way, after, value := 0, q.After, q.AfterValue
+	if q.Reverse {
+		if way = 1; after == "" {
+			after, value = last, last
+		}
+	}
+	limit, offset := int64(q.Limit), int64(q.Offset)
 	var err error
 	switch {
+	case q.IDs != nil:
+		err = r.query(listResourceIDs, scan, q.Directory, q.Type, array(q.IDs), limit)
 	case q.Member != "":
-		err = r.query(listMember, scan, q.Directory, q.Type, q.Member, q.After, int64(q.Limit), int64(q.Offset))
-	case q.Term == nil:
-		err = r.query(listResources, scan, q.Directory, q.Type, q.After, int64(q.Limit), int64(q.Offset))
+		err = r.query(listMember[way], scan, q.Directory, q.Type, q.Member, after, limit, offset)
+	case q.By != "":
+		err = r.query(listBy[way], scan, q.Directory, q.Type, q.By, value, after, limit, offset)
+	case q.Term != nil:
+		err = r.query(listTerm[way], scan, q.Directory, q.Type, q.Term.Attribute, q.Term.Value, after, limit, offset)
 	default:
-		err = r.query(listTerm, scan, q.Directory, q.Type, q.Term.Attribute, q.Term.Value, q.After, int64(q.Limit), int64(q.Offset))
+		err = r.query(listResources[way], scan, q.Directory, q.Type, after, limit, offset)
 	}
 	return passed(err, "list resources")
 }
@@ -113,10 +144,12 @@ func (r *reader) Count(q store.Query) (n int64, err error) {
 	switch {
 	case q.Member != "":
 		err = one(r.conn, countMember, scan, q.Directory, q.Member)
-	case q.Term == nil:
-		err = one(r.conn, countResources, scan, q.Directory, q.Type)
-	default:
+	case q.By != "":
+		err = one(r.conn, countBy, scan, q.Directory, q.Type, q.By)
+	case q.Term != nil:
 		err = one(r.conn, countTerm, scan, q.Directory, q.Type, q.Term.Attribute, q.Term.Value)
+	default:
+		err = one(r.conn, countResources, scan, q.Directory, q.Type)
 	}
 	return n, wrap(err, "count resources")
 }

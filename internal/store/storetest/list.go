@@ -54,6 +54,104 @@ func testList(t *testing.T, s store.Store) {
 	equal(t, "record", got, user(dir, "a", 1))
 }
 
+func testListReverse(t *testing.T, s store.Store) {
+	begin(t, s, dir)
+	ids := []string{"A", "a", "b", "c", "é", "日本"}
+	active := store.Term{Attribute: "active", Value: "true"}
+	update(t, s, func(tx store.Tx) error {
+		for _, id := range ids {
+			if err := create(tx, user(dir, id, 1), store.Keys{Terms: []store.Term{active}}); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.Find(dir, ids); err != nil {
+			return err
+		}
+		for _, id := range ids {
+			g := user(dir, "g"+id, 1)
+			g.Type = "Group"
+			if err := create(tx, g, store.Keys{}); err != nil {
+				return err
+			}
+			if _, err := tx.AddMembers(dir, g.ID, []store.Member{{ID: "a", Type: "User"}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for name, q := range map[string]store.Query{
+		"all": {Type: "User"}, "term": {Type: "User", Term: &active}, "member": {Type: "Group", Member: "a"},
+	} {
+		prefix := ""
+		if q.Type == "Group" {
+			prefix = "g"
+		}
+		var want []string
+		for i := range ids {
+			want = append(want, prefix+ids[len(ids)-1-i])
+		}
+		q.Directory, q.Reverse, q.Limit = dir, true, 100
+		equal(t, name, list(t, s, q), want)
+		q.Offset, q.Limit = 1, 2
+		equal(t, name+": offset and limit", list(t, s, q), want[1:3])
+		q.After, q.Offset = prefix+"c", 0
+		equal(t, name+": after", list(t, s, q), want[3:5])
+		equal(t, name+": total", total(t, s, q), int64(len(ids)))
+	}
+}
+
+func testListBy(t *testing.T, s store.Store) {
+	begin(t, s, dir)
+	values := map[string][]string{"1": {"b"}, "2": {"B"}, "3": {"a"}, "4": {"b"}, "5": nil, "6": {""}, "7": {"日本", "x"}, "8": {"\U0010FFFF"}}
+	update(t, s, func(tx store.Tx) error {
+		for id, list := range values {
+			keys := store.Keys{Terms: []store.Term{{Attribute: "other", Value: "z"}}}
+			for _, v := range list {
+				keys.Terms = append(keys.Terms, store.Term{Attribute: "label", Value: v})
+			}
+			if err := create(tx, user(dir, id, 1), keys); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	// One with two values is there twice.
+	want := []string{"6", "2", "3", "1", "4", "7", "7", "8"}
+	reversed := []string{"8", "7", "7", "4", "1", "3", "2", "6"}
+	q := store.Query{Directory: dir, Type: "User", By: "label", Limit: 100}
+	equal(t, "all", list(t, s, q), want)
+	equal(t, "total", total(t, s, q), 8)
+	q.Offset, q.Limit = 2, 3
+	equal(t, "offset and limit", list(t, s, q), want[2:5])
+	q.After, q.AfterValue, q.Offset = "1", "b", 1
+	equal(t, "after and offset", list(t, s, q), want[5:8])
+	q = store.Query{Directory: dir, Type: "User", By: "label", Limit: 100, Reverse: true}
+	equal(t, "reverse", list(t, s, q), reversed)
+	q.After, q.AfterValue = "4", "b"
+	equal(t, "reverse after", list(t, s, q), reversed[4:])
+	q.By, q.After, q.AfterValue = "none", "", ""
+	equal(t, "no such attribute", list(t, s, q), nil)
+	equal(t, "none", total(t, s, q), 0)
+}
+
+func testListIDs(t *testing.T, s store.Store) {
+	begin(t, s, dir, "other")
+	update(t, s, func(tx store.Tx) error {
+		for _, id := range []string{"c", "a", "b"} {
+			if err := create(tx, user(dir, id, 1), store.Keys{}); err != nil {
+				return err
+			}
+		}
+		return create(tx, user("other", "z", 1), store.Keys{})
+	})
+	q := store.Query{Directory: dir, Type: "User", Limit: 100, IDs: []string{"c", "z", `"`, "a", "no such"}}
+	equal(t, "some", list(t, s, q), []string{"a", "c"})
+	q.Type = "Group"
+	equal(t, "of another type", list(t, s, q), nil)
+	q.IDs = []string{}
+	equal(t, "none", list(t, s, q), nil)
+}
+
 func testListStops(t *testing.T, s store.Store) {
 	begin(t, s, dir)
 	update(t, s, func(tx store.Tx) error {
