@@ -141,7 +141,7 @@ func TestList_PageIsBoundedInBytes(t *testing.T) {
 		for _, filter := range []*scim.Filter{nil, f} {
 			n := 0
 			for pages := 0; n < users; pages++ {
-				page, err := d.List(t.Context(), typ, directory.Query{Filter: filter, Start: n + 1, Count: 100})
+				page, err := d.List(t.Context(), directory.Query{Select: []directory.Selection{{Type: typ, Filter: filter}}, Start: n + 1, Count: 100})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -44,6 +44,8 @@ type Service struct {
 	// schemas are those of every directory; nil: each has its own.
 	schemas jsontext.Value
 
+	cursorSecret []byte
+
 	maxScan int
 	scans   chan struct{} // one for each scan under way
 
@@ -97,6 +99,11 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 	if s.org, err = s.setting(ctx, "org", uuid.NewString); err != nil {
 		return nil, fmt.Errorf("organisation: %w", err)
 	}
+	secret, err := s.setting(ctx, "cursor", newCursorSecret)
+	if err != nil {
+		return nil, fmt.Errorf("secret of cursors: %w", err)
+	}
+	s.cursorSecret = []byte(secret)
 	if err := s.refold(ctx); err != nil {
 		return nil, fmt.Errorf("fold the search terms: %w", err)
 	}

@@ -97,7 +97,7 @@ func find(t *testing.T, d *directory.Directory, filter string) (ids []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, err := d.List(t.Context(), typ, directory.Query{Filter: f, Count: 100})
+	page, err := d.List(t.Context(), directory.Query{Select: []directory.Selection{{Type: typ, Filter: f}}, Count: 100})
 	if err != nil {
 		t.Fatal(err)
 	}

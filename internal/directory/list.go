@@ -2,15 +2,16 @@ package directory
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"strings"
 
+	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/internal/store"
 	"github.com/roster-scim/roster/scim"
 )
 
-// DefaultMaxScan is how many resources a list with a filter that no index
-// answers looks through at the most.
+// DefaultMaxScan is how many resources a list looks through at the most where no
+// index answers its filter, or its order.
 const DefaultMaxScan = 200_000
 
 // Bounds of one list.
@@ -18,63 +19,91 @@ const (
 	// MaxPageBytes ends a page early: RFC 7644 section 3.4.2.4 allows less than
 	// was asked for, and itemsPerPage says so.
 	MaxPageBytes = 16 << 20
-	scanBatch    = 500       // resources that a scan reads at once
-	maxScanBytes = 512 << 20 // documents that a scan looks through
-	maxScans     = 2         // scans at once, so that they never take all connections
+	// MaxSorted is the last index of a list in an order that no index has; a
+	// cursor leads further.
+	MaxSorted = 20_000
+
+	linkBytes = 150 // of an answer, for each link that it shows
 )
 
-// errPageFull ends a page that has MaxPageBytes.
-var errPageFull = errors.New("the page is full")
+// DefaultPage is the size of a page that was asked for without a count.
+const DefaultPage = 100
+
+// A Selection is one resource type of a list: which of its resources the list
+// has, and in which order.
+type Selection struct {
+	Type   *scim.Type
+	Filter *scim.Filter // nil: all
+	Order  *scim.Order  // nil: by id, which is the order of creation
+	Links  bool         // with the links of each
+}
+
+// UsesLinks reports whether the filter or the order looks at the links.
+func (s *Selection) UsesLinks() bool {
+	a := s.Type.Linked()
+	return a != nil && (s.Filter != nil && s.Filter.Uses(a) || s.Order != nil && s.Order.Attr().Top() == a)
+}
 
 // A Query is the part of a list that is asked for.
 type Query struct {
-	Filter *scim.Filter // nil: all
-	Start  int          // the 1-based index of the first; less is 1 (RFC 7644 section 3.4.2.4)
-	Count  int          // how many at the most; less than 0 is 0; the directory's cap holds
-	Links  bool         // with the links of each
+	// Select is what the list has: one type after the other, or all in one order
+	// when each has an Order, which must be the same.
+	Select []Selection
+	Start  int // the 1-based index of the first; less is 1 (RFC 7644 section 3.4.2.4)
+	Count  int // how many at the most; less than 0 is 0; the directory's cap holds
+	// Cursor asks for a page by cursor (RFC 9865), whatever Start is: the first
+	// one when it is empty, else one that a Page has named. nil: by index.
+	Cursor *string
+	// Scopes are those of the key: a cursor is good for a key with these alone.
+	Scopes []roster.Scope
 }
 
 // A Page is what List found.
 type Page struct {
 	Resources []*Result
 	Total     int64 // how many there are on all pages
+	// Previous and Next are the cursors of the pages before and after, of a page
+	// by cursor; empty: there is none.
+	Previous, Next string
 }
 
-// DefaultPage is the size of a page that was asked for without a count.
-const DefaultPage = 100
-
-// List returns one page of resources, in the order of their creation. It may be
-// shorter than was asked for. A filter that would have to look through more than
-// the service's MaxScan resources is a 400 tooMany.
-func (d *Directory) List(ctx context.Context, t *scim.Type, query Query) (*Page, error) {
-	filter := query.Filter
-	if filter != nil && d.Model.Rules.NarrowFilters {
-		if err := narrow(t, filter); err != nil {
-			return nil, err
+// List returns one page of a list. It may be shorter than was asked for. A list
+// that would have to look through more than the service's MaxScan resources is a
+// 400 tooMany.
+//
+// By cursor, a resource that is there all the time is on exactly one page,
+// whatever is created and deleted meanwhile; what moves in the order may be on
+// two, or on none.
+func (d *Directory) List(ctx context.Context, q Query) (*Page, error) {
+	rules := d.Model.Rules
+	for _, s := range q.Select {
+		if s.Filter != nil && rules.NarrowFilters {
+			if err := narrow(s.Type, s.Filter); err != nil {
+				return nil, err
+			}
 		}
 	}
-	q := store.Query{Directory: d.ID, Type: t.Name, Offset: max(query.Start, 1) - 1}
-	q.Limit = min(max(query.Count, 0), d.Model.Rules.MaxPage)
-	exact := true
-	if id, ok := onlyID(filter); ok {
-		return d.listOne(ctx, t, id, q, query.Links)
-	}
-	if filter != nil {
-		q.Term, exact = d.drive(t, filter)
-		if q.Term != nil && !isKey(q.Term.Value) {
-			return &Page{}, nil // no resource can have it
+	w := window{skip: int64(max(q.Start, 1) - 1), want: min(max(q.Count, 0), rules.MaxPage)}
+	var at *cursor
+	var binding []byte
+	if q.Cursor != nil {
+		w.skip = 0
+		if q.Count > rules.MaxPage && !rules.Tolerant {
+			return nil, scim.Errorf(400, scim.InvalidCount, "count must be between 0 and %d", rules.MaxPage)
+		}
+		binding = d.binding(&q)
+		if *q.Cursor != "" {
+			var err error
+			if at, err = d.service.open(*q.Cursor, binding); err != nil {
+				return nil, err
+			}
+			if q.Count != at.count && !rules.Tolerant {
+				return nil, scim.Errorf(400, scim.InvalidCount, "count must be that of the first page, %d", at.count)
+			}
 		}
 	}
-	page := &Page{}
-	bytes := 0
-	add := func(rec *store.Record) error {
-		if bytes += len(rec.Doc); bytes > MaxPageBytes && bytes > len(rec.Doc) {
-			return errPageFull
-		}
-		page.Resources = append(page.Resources, &Result{Type: t, Record: rec})
-		return nil
-	}
-	if !exact {
+	l := d.newLister(ctx, q.Select)
+	if l.wide() {
 		select {
 		case d.service.scans <- struct{}{}:
 			defer func() { <-d.service.scans }()
@@ -82,63 +111,43 @@ func (d *Directory) List(ctx context.Context, t *scim.Type, query Query) (*Page,
 			return nil, ctx.Err()
 		}
 	}
+	page := &Page{}
 	err := d.service.store.View(ctx, func(r store.Reader) (err error) {
-		if !exact {
-			page.Total, err = d.scan(ctx, r, t, filter, q, add)
-		} else {
-			page.Total, err = d.walk(r, q, page, add)
-		}
-		if err != nil || !query.Links {
+		l.reader = r
+		if page.Total, err = l.page(&w, at); err != nil {
 			return err
 		}
-		return d.link(r, t, page.Resources...)
+		if at != nil && at.back && w.want > 0 && len(w.list) == 0 { // what was there is gone: it is the first page
+			at = nil
+			if page.Total, err = l.page(&w, at); err != nil {
+				return err
+			}
+		}
+		page.Resources, err = l.results(w.list)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return page, nil
-}
-
-// walk reads the page that q selects, and counts.
-func (d *Directory) walk(r store.Reader, q store.Query, page *Page, add func(*store.Record) error) (int64, error) {
-	if q.Limit > 0 {
-		err := r.List(q, add)
-		if errors.Is(err, errPageFull) {
-			return r.Count(q)
+	if q.Cursor == nil || len(w.list) == 0 {
+		return page, nil
+	}
+	back := at != nil && at.back
+	turn := func(e entry, back bool) (string, error) {
+		c := cursor{back: back, issued: d.service.now(), total: page.Total, count: max(q.Count, 0)}
+		var err error
+		c.position, err = l.place(e)
+		return d.service.seal(&c, binding), err
+	}
+	if back && w.more || !back && at != nil {
+		if page.Previous, err = turn(w.list[0], true); err != nil {
+			return nil, err
 		}
-		if err != nil {
-			return 0, err
+	}
+	if back || w.more {
+		if page.Next, err = turn(w.list[len(w.list)-1], false); err != nil {
+			return nil, err
 		}
-	}
-	// A page that is not full is the last one, and tells how many there are.
-	if n := len(page.Resources); n < q.Limit && (n > 0 || q.Offset == 0) {
-		return int64(q.Offset + n), nil
-	}
-	return r.Count(q)
-}
-
-// onlyID returns the id of a filter that is one eq on it.
-func onlyID(f *scim.Filter) (id string, ok bool) {
-	if f == nil {
-		return "", false
-	}
-	n := f.Root()
-	return n.Value.Text(), n.Op == scim.Eq && n.Attr.Path == "id" && n.Value.Kind() == scim.String
-}
-
-// listOne lists the resource with an id, which is none or one.
-func (d *Directory) listOne(ctx context.Context, t *scim.Type, id string, q store.Query, links bool) (*Page, error) {
-	res, err := d.Get(ctx, t, id, links && q.Limit > 0)
-	var e *scim.Error
-	if errors.As(err, &e) && e.Status == 404 {
-		return &Page{}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	page := &Page{Total: 1}
-	if q.Limit > 0 && q.Offset == 0 {
-		page.Resources = []*Result{res}
 	}
 	return page, nil
 }
@@ -156,67 +165,136 @@ func narrow(t *scim.Type, f *scim.Filter) error {
 	return scim.Errorf(400, scim.InvalidFilter, "Resource [%s] invalid filter: this directory allows one eq, on %s", strings.ToUpper(t.Name), allowed)
 }
 
-// drive returns a term that every resource has that f holds of, nil when the
-// index knows none; exact says that f holds of all that have it.
-func (d *Directory) drive(t *scim.Type, f *scim.Filter) (term *store.Term, exact bool) {
-	x := d.indexes[t]
-	unique := false
-	var walk func(n *scim.Node)
-	walk = func(n *scim.Node) {
-		switch n.Op {
-		case scim.And:
-			walk(f.Left(n))
-			walk(f.Right(n))
-		case scim.ValuePath:
-			walk(f.Left(n))
-		case scim.Eq:
-			claimed, indexed := x.terms[n.Attr]
-			if indexed && n.Value.Kind() == scim.String && (term == nil || claimed && !unique) {
-				term, unique = &store.Term{Attribute: n.Attr.Path, Value: n.Key()}, claimed
-			}
-		}
-	}
-	walk(f.Root())
-	return term, term != nil && f.Root().Op == scim.Eq
+// A source is where a list takes the resources of one type from: its candidates,
+// of which the filter decides where it is not said that it holds of all.
+type source struct {
+	*Selection
+	typ   int         // its place in Query.Select
+	query store.Query // the candidates; with ids, how they are read
+	ids   []string    // the ids of the candidates, in order; nil: query decides
+	group string      // ids are those of the users of this group; empty: no
+	// lacking restricts the candidates to those without a value of the
+	// attribute that the list is sorted by.
+	lacking *scim.Attr
+	all     bool // the filter holds of every candidate
+	single  bool // there is one candidate at the most
 }
 
-// scan looks through the resources that q selects for those that f holds of.
-func (d *Directory) scan(ctx context.Context, r store.Reader, t *scim.Type, f *scim.Filter, q store.Query, show func(*store.Record) error) (total int64, err error) {
-	skip, want := int64(q.Offset), q.Limit
-	q.Offset, q.Limit = 0, scanBatch
-	seen, bytes := 0, 0
-	for {
-		n := 0
-		err := r.List(q, func(rec *store.Record) error {
-			if err := ctx.Err(); err != nil {
-				return err
+// source returns where the resources of s come from: by the best comparison with
+// eq that must hold of every one of them.
+func (d *Directory) source(typ int, s *Selection) *source {
+	src := &source{Selection: s, typ: typ, query: store.Query{Directory: d.ID, Type: s.Type.Name}}
+	if s.Filter == nil {
+		src.all = true
+		return src
+	}
+	const (
+		unranked = iota
+		term
+		link
+		claim
+		id
+	)
+	best := unranked
+	var by *scim.Node
+	x, linked := d.indexes[s.Type], s.Type.Linked()
+	var walk func(n *scim.Node)
+	walk = func(n *scim.Node) {
+		rank := unranked
+		switch n.Op {
+		case scim.And:
+			walk(s.Filter.Left(n))
+			walk(s.Filter.Right(n))
+		case scim.ValuePath:
+			walk(s.Filter.Left(n))
+		case scim.Eq:
+			claimed, indexed := x.terms[n.Attr]
+			switch {
+			case n.Value.Kind() != scim.String:
+			case n.Attr.Path == "id":
+				rank = id
+			case linked != nil && n.Attr == linked.Sub("value"):
+				rank = link
+			case claimed:
+				rank = claim
+			case indexed:
+				rank = term
 			}
-			n++
-			bytes += len(rec.Doc)
-			q.After = rec.ID
-			doc, err := t.Decode(rec.Doc)
-			if err != nil {
-				return err
-			}
-			res := &Result{Type: t, Record: rec}
-			if !f.Match(doc, res.Meta("")) {
-				return nil
-			}
-			if total++; total <= skip || want == 0 {
-				return nil
-			}
-			want--
-			if err := show(rec); !errors.Is(err, errPageFull) {
-				return err
-			}
-			want = 0
-			return nil
-		})
-		if err != nil || n < scanBatch {
-			return total, err
 		}
-		if seen += n; seen > d.service.maxScan || bytes > maxScanBytes {
-			return 0, scim.Errorf(400, scim.TooMany, "this filter would look through more than %d resources, or very large ones: add a comparison with eq of userName, externalId, displayName or emails.value", d.service.maxScan)
+		if rank > best {
+			best, by = rank, n
 		}
 	}
+	root := s.Filter.Root()
+	walk(root)
+	if root.Op == scim.ValuePath {
+		root = s.Filter.Left(root)
+	}
+	src.single = best >= claim
+	src.all = by == root && best < id
+	switch {
+	case best == unranked:
+	case best == id, best == link:
+		value := by.Value.Text()
+		switch {
+		case !isID(value):
+			src.ids = []string{}
+		case best == id:
+			src.ids = []string{value}
+		case isGroup(s.Type):
+			src.query.Member = value
+		default:
+			src.group = value
+		}
+	case !isKey(by.Key()): // no resource can have it
+		src.ids = []string{}
+	default:
+		src.query.Term = &store.Term{Attribute: by.Attr.Path, Value: by.Key()}
+	}
+	return src
+}
+
+// newLister returns the lister of what selections select.
+func (d *Directory) newLister(ctx context.Context, selections []Selection) *lister {
+	l := &lister{ctx: ctx, directory: d, selections: selections}
+	one := &selections[0]
+	order := one.Order
+	switch {
+	case order == nil:
+	case len(selections) == 1 && order.Attr().Path == "id":
+		l.reverse = order.Descending()
+	case len(selections) == 1 && one.Filter == nil && d.indexes[one.Type].orders(order.Attr()):
+		l.reverse = order.Descending()
+		by := d.source(0, one)
+		by.query.By = order.Attr().Path
+		rest := d.source(0, one)
+		rest.lacking = order.Attr()
+		l.sources = []*source{by, rest}
+		return l
+	default:
+		l.order = order
+	}
+	for i := range selections {
+		l.sources = append(l.sources, d.source(i, &selections[i]))
+	}
+	return l
+}
+
+// orders reports whether the terms of a are in the order of its values.
+func (x *index) orders(a *scim.Attr) bool {
+	_, indexed := x.terms[a]
+	return indexed && a.Top() == a && !a.MultiValued && (a.Type == scim.TypeString || a.Type == scim.TypeReference)
+}
+
+// wide reports whether l may look through many resources.
+func (l *lister) wide() bool {
+	return slices.ContainsFunc(l.sources, func(s *source) bool {
+		switch {
+		case s.single:
+			return false
+		case s.lacking != nil:
+			return !s.lacking.Required
+		}
+		return l.order != nil || !s.all || s.group != ""
+	})
 }

@@ -92,7 +92,7 @@ func TestList_FilterIsMatch(t *testing.T) {
 			}
 			start, count := rapid.IntRange(1, 5).Draw(rt, "start"), rapid.IntRange(0, 30).Draw(rt, "count")
 			var got []string
-			answer, err := d.List(t.Context(), typ, directory.Query{Filter: f, Start: start, Count: count})
+			answer, err := d.List(t.Context(), directory.Query{Select: []directory.Selection{{Type: typ, Filter: f}}, Start: start, Count: count})
 			if err != nil {
 				rt.Fatalf("%s: %v", text, err)
 			}
@@ -127,7 +127,7 @@ func TestList_TooMany(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = d.List(t.Context(), typ, directory.Query{Filter: f, Count: 10})
+			_, err = d.List(t.Context(), directory.Query{Select: []directory.Selection{{Type: typ, Filter: f}}, Count: 10})
 			var e *scim.Error
 			if got := errors.As(err, &e) && e.Status == 400 && e.Type == scim.TooMany; got != tooMany {
 				t.Errorf("%s: got %v, want tooMany: %t", text, err, tooMany)

@@ -6,6 +6,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/roster-scim/roster/internal/directory"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -48,8 +49,18 @@ type (
 		ChangePassword        supported              `json:"changePassword"`
 		Sort                  supported              `json:"sort"`
 		ETag                  supported              `json:"etag"`
+		Pagination            pagination             `json:"pagination"`
 		AuthenticationSchemes []authenticationScheme `json:"authenticationSchemes"`
 		Meta                  meta                   `json:"meta"`
+	}
+	// pagination is of RFC 9865 section 4.
+	pagination struct {
+		Cursor                  bool   `json:"cursor"`
+		Index                   bool   `json:"index"`
+		DefaultPaginationMethod string `json:"defaultPaginationMethod"`
+		DefaultPageSize         int    `json:"defaultPageSize"`
+		MaxPageSize             int    `json:"maxPageSize"`
+		CursorTimeout           int    `json:"cursorTimeout"` // seconds
 	}
 	authenticationScheme struct {
 		Type        string `json:"type"`
@@ -108,7 +119,7 @@ func (s *Server) discover(r *request, seg []string) error {
 	if err != nil {
 		return err
 	}
-	r.send(http.StatusOK, scimJSON, scim.AppendList(nil, int64(len(all)), 1, len(all), rows[1:len(rows)-1]))
+	r.send(http.StatusOK, scimJSON, scim.AppendList(nil, scim.ListResponse{Total: int64(len(all)), Start: 1, N: len(all)}, rows[1:len(rows)-1]))
 	return nil
 }
 
@@ -117,7 +128,13 @@ func (s *Server) config(rules scim.RuleSet, base string) *configBody {
 	c := &configBody{
 		Schemas: []string{scim.ServiceProviderConfigURN},
 		Patch:   supported{true},
+		Sort:    supported{true},
 		ETag:    supported{true},
+		Pagination: pagination{
+			Cursor: true, Index: true, DefaultPaginationMethod: "index",
+			DefaultPageSize: min(directory.DefaultPage, rules.MaxPage), MaxPageSize: rules.MaxPage,
+			CursorTimeout: int(directory.CursorTimeout.Seconds()),
+		},
 		AuthenticationSchemes: []authenticationScheme{{
 			Type: "oauthbearertoken", Name: "API key", Primary: true,
 			Description: "A key of the directory, sent as a bearer token.",

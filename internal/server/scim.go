@@ -96,7 +96,7 @@ func (s *Server) resource(r *request, seg []string) error {
 		case len(seg) > 2:
 			return scim.Errorf(404, "", "no such endpoint: nothing is below %s/{id}", t.Endpoint)
 		case len(seg) == 2 && seg[1] == ".search":
-			return notYet(r)
+			return s.search(r, t)
 		case len(seg) == 1:
 			return s.collection(r, t)
 		}
@@ -111,14 +111,17 @@ func (s *Server) resource(r *request, seg []string) error {
 	case "Me":
 		return s.me(r, seg)
 	case ".search":
-		r.route = "scim /" + seg[0]
-		return notYet(r)
+		r.route = "scim "
+		if len(seg) == 1 {
+			return s.search(r, r.dir.Model.Types...)
+		}
+	case "":
+		r.route = "scim /"
+		if len(seg) == 1 {
+			return s.root(r)
+		}
 	}
-	return scim.Errorf(404, "", "no such endpoint: /ResourceTypes lists those of resources; there are /Bulk, /Schemas, /ResourceTypes and /ServiceProviderConfig too")
-}
-
-func notYet(r *request) error {
-	return scim.Errorf(501, "", "%s %s is not implemented in this version of Roster", r.Method, strings.TrimPrefix(r.route, "scim "))
+	return scim.Errorf(404, "", "no such endpoint: /ResourceTypes lists those of resources; there are /Bulk, /.search, /Schemas, /ResourceTypes and /ServiceProviderConfig too")
 }
 
 func notAllowed(r *request, methods ...string) error {
@@ -194,49 +197,6 @@ func (s *Server) get(r *request, t *scim.Type, id string) error {
 	if *buf, err = t.Render(*buf, res.Doc, meta, p); err != nil {
 		return err
 	}
-	r.send(http.StatusOK, scimJSON, *buf)
-	return nil
-}
-
-func (s *Server) list(r *request, t *scim.Type) error {
-	if err := r.allow(readScope(t)); err != nil {
-		return err
-	}
-	p, err := projection(r, t)
-	if err != nil {
-		return err
-	}
-	q := r.query()
-	query := directory.Query{Links: showsLinks(t, p)}
-	if query.Start, err = integer(q, "startIndex", 1); err != nil {
-		return err
-	}
-	if query.Count, err = integer(q, "count", directory.DefaultPage); err != nil {
-		return err
-	}
-	if f := q.Get("filter"); strings.TrimSpace(f) != "" {
-		if query.Filter, err = t.ParseFilter(f); err != nil {
-			return err
-		}
-	}
-	page, err := r.dir.List(r.Context(), t, query)
-	if err != nil {
-		return err
-	}
-	rows := getBuffer()
-	defer putBuffer(rows)
-	base := r.directoryURL()
-	for i, res := range page.Resources {
-		if i > 0 {
-			*rows = append(*rows, ',')
-		}
-		if *rows, err = t.Render(*rows, res.Doc, res.Meta(base), p); err != nil {
-			return err
-		}
-	}
-	buf := getBuffer()
-	defer putBuffer(buf)
-	*buf = scim.AppendList(*buf, page.Total, max(query.Start, 1), len(page.Resources), *rows)
 	r.send(http.StatusOK, scimJSON, *buf)
 	return nil
 }
@@ -427,7 +387,11 @@ func (r *request) query() url.Values {
 // may read groups, the members of a group to who may read users.
 func projection(r *request, t *scim.Type) (*scim.Projection, error) {
 	q := r.query()
-	p, err := t.NewProjection(q["attributes"], q["excludedAttributes"])
+	return r.projection(t, q["attributes"], q["excludedAttributes"])
+}
+
+func (r *request) projection(t *scim.Type, attributes, excluded []string) (*scim.Projection, error) {
+	p, err := t.NewProjection(attributes, excluded)
 	if err == nil && t.Linked() != nil && !r.key.Allows(linkScope(t)) {
 		p = t.Without(p, t.Linked())
 	}

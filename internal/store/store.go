@@ -129,6 +129,9 @@ type Reader interface {
 	// Count returns how many resources q, which is without IDs, selects, whatever
 	// its After, Offset and Limit. Of all of a type it reads a counter.
 	Count(q Query) (int64, error)
+	// Lacking returns how many resources of a type have no term of an attribute,
+	// of which none has more than one.
+	Lacking(directory, typ, attribute string) (int64, error)
 
 	// Members calls fn for up to limit members of a group whose id is greater
 	// than after, in the order of their ids, until fn returns an error, which

@@ -39,7 +39,11 @@ var (
 	countResources = same(`SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM counters WHERE directory = $1 AND type = $2`)
 	countTerm      = same(`SELECT count(*) FROM terms
 		WHERE directory = $1 AND type = $2 AND attribute = $3 AND value = $4`)
-	countBy     = same(`SELECT count(*) FROM terms WHERE directory = $1 AND type = $2 AND attribute = $3`)
+	countBy = same(`SELECT count(*) FROM terms WHERE directory = $1 AND type = $2 AND attribute = $3`)
+	// One statement, so that both numbers are of one moment.
+	countLacking = same(`SELECT CAST(coalesce(sum(c.n), 0) AS BIGINT) -
+		(SELECT count(*) FROM terms t WHERE t.directory = $1 AND t.type = $2 AND t.attribute = $3)
+		FROM counters c WHERE c.directory = $1 AND c.type = $2`)
 	countMember = same(`SELECT count(*) FROM members WHERE directory = $1 AND member = $2`)
 )
 
@@ -151,6 +155,11 @@ func (r *reader) Count(q store.Query) (n int64, err error) {
 	default:
 		err = one(r.conn, countResources, scan, q.Directory, q.Type)
 	}
+	return n, wrap(err, "count resources")
+}
+
+func (r *reader) Lacking(directory, typ, attribute string) (n int64, err error) {
+	err = one(r.conn, countLacking, func(row row) { n = row.int(0) }, directory, typ, attribute)
 	return n, wrap(err, "count resources")
 }
 

@@ -115,6 +115,16 @@ func testListBy(t *testing.T, s store.Store) {
 		}
 		return nil
 	})
+	view(t, s, func(r store.Reader) error {
+		for attribute, want := range map[string]int64{"other": 0, "none": 8} {
+			got, err := r.Lacking(dir, "User", attribute)
+			if err != nil {
+				return err
+			}
+			equal(t, "lacking "+attribute, got, want)
+		}
+		return nil
+	})
 	// One with two values is there twice.
 	want := []string{"6", "2", "3", "1", "4", "7", "7", "8"}
 	reversed := []string{"8", "7", "7", "4", "1", "3", "2", "6"}
