@@ -73,7 +73,7 @@ func (s *Service) seal(c *cursor, binding []byte) string {
 func (s *Service) open(text string, binding []byte) (*cursor, error) {
 	invalid := scim.Errorf(400, scim.InvalidCursor, "this is no cursor of this list: send one with the filter, the order and the key that it was given for, or an empty one for the first page")
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(sealed) < saltSize {
+	if err != nil || len(sealed) < saltSize || strings.ContainsAny(text, "\r\n") { // which the decoder passes over
 		return nil, invalid
 	}
 	aead, nonce := s.aead(sealed[:saltSize])

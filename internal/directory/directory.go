@@ -46,8 +46,9 @@ type Service struct {
 
 	cursorSecret []byte
 
-	maxScan int
-	scans   chan struct{} // one for each scan under way
+	maxScan   int
+	maxSorted int
+	scans     chan struct{} // one for each scan under way
 
 	mu          sync.RWMutex
 	directories map[string]cached[*Directory]
@@ -85,6 +86,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		keys:        make(map[[32]byte]cached[*roster.Key]),
 		used:        make(map[string]time.Time),
 		scans:       make(chan struct{}, maxScans),
+		maxSorted:   MaxSorted,
 	}
 	if s.maxScan = o.MaxScan; s.maxScan == 0 {
 		s.maxScan = DefaultMaxScan

@@ -40,7 +40,8 @@ func (s *sorter) Pop() any {
 // MaxSorted at once; the documents of the page are read at the end.
 func (l *lister) sorted(w *window, at *cursor) (total int64, err error) {
 	best := &sorter{reverse: l.order.Descending() != (at != nil && at.back)}
-	keep := int(min(w.skip+int64(w.want), MaxSorted))
+	most := int64(l.directory.service.maxSorted)
+	keep := int(min(w.skip+int64(w.want), most))
 	ahead := int64(0) // how many come after at
 	for _, src := range l.sources {
 		err := l.each(src, src.query, func(rec *store.Record, doc *scim.Resource, m *scim.Meta) error {
@@ -66,8 +67,8 @@ func (l *lister) sorted(w *window, at *cursor) (total int64, err error) {
 	if w.skip >= ahead || w.want == 0 {
 		return total, nil
 	}
-	if min(w.skip+int64(w.want), ahead) > MaxSorted {
-		return 0, scim.Errorf(400, scim.TooMany, "in this order a page ends at index %d at the latest: go further with cursor in the place of startIndex", MaxSorted)
+	if min(w.skip+int64(w.want), ahead) > most {
+		return 0, scim.Errorf(400, scim.TooMany, "in this order a page ends at index %d at the latest: go further with cursor in the place of startIndex", most)
 	}
 	slices.SortFunc(best.list, best.compare)
 	w.more = ahead > w.skip+int64(w.want)
