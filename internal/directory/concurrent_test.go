@@ -101,7 +101,7 @@ func TestPurge_AgainstRestore(t *testing.T) {
 				})
 			}
 			wg.Go(func() {
-				if _, err := d.Purge(t.Context(), typ, id); err != nil && statusOf(err) != 409 && statusOf(err) != 404 {
+				if _, err := d.Purge(t.Context(), id); err != nil && statusOf(err) != 409 && statusOf(err) != 404 {
 					t.Error(err)
 				}
 			})

@@ -90,32 +90,38 @@ func (d *Directory) Restore(ctx context.Context, c Call, t *scim.Type, id string
 	})
 }
 
-// Purge erases for good what is kept of a deleted resource: its place in the
-// trash, and the values in its events, whose number it returns. A resource that
-// is still there is a 409.
-func (d *Directory) Purge(ctx context.Context, t *scim.Type, id string) (events int64, err error) {
+// Purge erases for good what is kept of a deleted resource, whatever its type:
+// its place in the trash, and the values in its events, whose number it returns.
+// A resource that is still there is a 409.
+func (d *Directory) Purge(ctx context.Context, id string) (events int64, err error) {
+	absent := notFound(d.Model.Type("User"), id)
 	if !isID(id) {
-		return 0, notFound(t, id)
+		return 0, absent
 	}
 	err = d.service.store.Update(ctx, func(tx store.Tx) error {
-		// First the trash: that waits for one who restores it just now, so that
-		// the resource is seen to be there again.
-		dropped := tx.DropTrash(d.ID, t.Name, id)
-		if dropped != nil && !errors.Is(dropped, store.ErrNotFound) {
-			return dropped
-		}
-		switch _, err := tx.Get(d.ID, t.Name, id); {
-		case err == nil:
-			return scim.Errorf(409, "", "Resource [%s]: with id[%s] is not deleted: delete it first", strings.ToUpper(t.Name), id)
-		case !errors.Is(err, store.ErrNotFound):
-			return err
+		dropped := false
+		for _, t := range d.Model.Types {
+			// First the trash: that waits for one who restores it just now, so that
+			// the resource is seen to be there again.
+			switch err := tx.DropTrash(d.ID, t.Name, id); {
+			case err == nil:
+				dropped = true
+			case !errors.Is(err, store.ErrNotFound):
+				return err
+			}
+			switch _, err := tx.Get(d.ID, t.Name, id); {
+			case err == nil:
+				return scim.Errorf(409, "", "Resource [%s]: with id[%s] is not deleted: delete it first", strings.ToUpper(t.Name), id)
+			case !errors.Is(err, store.ErrNotFound):
+				return err
+			}
 		}
 		n, err := tx.Purge(d.ID, id)
 		if events = n; err != nil {
 			return err
 		}
-		if dropped != nil && n == 0 {
-			return notFound(t, id)
+		if !dropped && n == 0 {
+			return absent
 		}
 		return nil
 	})

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"path"
@@ -385,16 +386,26 @@ func (s *Server) trash(r *request) error {
 }
 
 func (s *Server) restore(r *request) error {
-	t := r.dir.Model.Type("User")
-	res, err := r.dir.Restore(r.Context(), directory.Call{Key: r.key.ID, Request: r.id, Links: true}, t, r.PathValue("user"))
-	if err != nil {
-		return err
+	// An id does not say of which type it is.
+	var absent error
+	for _, t := range r.dir.Model.Types {
+		res, err := r.dir.Restore(r.Context(), directory.Call{Key: r.key.ID, Request: r.id, Links: true}, t, r.PathValue("user"))
+		if err == nil {
+			return r.whole(t, res)
+		}
+		var e *scim.Error
+		if !errors.As(err, &e) || e.Status != http.StatusNotFound {
+			return err
+		}
+		if absent == nil {
+			absent = err
+		}
 	}
-	return r.user(t, res)
+	return absent
 }
 
-// user answers with a user as it is now.
-func (r *request) user(t *scim.Type, res *directory.Result) error {
+// whole answers with a resource as it is now.
+func (r *request) whole(t *scim.Type, res *directory.Result) error {
 	meta := res.Meta(r.directoryURL())
 	body, err := t.Render(nil, res.Doc, meta, nil)
 	if err != nil {
@@ -405,7 +416,7 @@ func (r *request) user(t *scim.Type, res *directory.Result) error {
 }
 
 func (s *Server) purge(r *request) error {
-	n, err := r.dir.Purge(r.Context(), r.dir.Model.Type("User"), r.PathValue("user"))
+	n, err := r.dir.Purge(r.Context(), r.PathValue("user"))
 	if err != nil {
 		return err
 	}

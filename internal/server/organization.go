@@ -136,7 +136,7 @@ func (s *Server) linkAccount(r *request) error {
 	if err != nil {
 		return err
 	}
-	return r.user(t, res)
+	return r.whole(t, res)
 }
 
 func (s *Server) organization(r *request) error {
