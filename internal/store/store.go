@@ -162,9 +162,11 @@ type Reader interface {
 	// GetEvent returns the event with that Seq, or ErrNotFound. It may be one that
 	// Events still holds back.
 	GetEvent(directory string, seq int64) (*roster.Event, error)
-	// History returns up to limit events of one resource with a version
-	// greater than after, in the order of their versions.
-	History(directory, resource string, after int64, limit int) ([]*roster.Event, error)
+	// History returns up to limit events of a resource, or of a deleted one that
+	// is in the trash, whose version is less than before (0: from the newest on),
+	// the newest first. It reads all events that are newer, too. Where Prune has
+	// erased an event, the history ends.
+	History(directory, typ, id string, before int64, limit int) ([]*roster.Event, error)
 
 	// GetSetting returns what PutSetting kept, or ErrNotFound.
 	GetSetting(name string) ([]byte, error)
@@ -176,21 +178,24 @@ type Reader interface {
 type Tx interface {
 	Reader
 
-	// Create adds r with its keys and the event of it. It returns ErrExists when the id is taken,
-	// a *ConflictError when a claim is, and ErrNotFound when there is no such
-	// directory; then the function must return an error, which undoes all of
-	// it.
+	// Create adds r with its keys and the event of it, which continues the history
+	// of a resource that DropTrash has removed in this transaction. It returns
+	// ErrExists when the id is taken, a *ConflictError when a claim is, and
+	// ErrNotFound when there is no such directory; then the function must return
+	// an error, which undoes all of it.
 	Create(r *Record, keys Keys, e *roster.Event) error
 	// Replace stores r in the place of the version r.Version-1 with the event of
-	// it, takes the keys in drop and then adds those in add. ErrStale says that this is not the
-	// stored version (or that there is none); a *ConflictError is as in Create.
+	// it, takes the keys in drop and then adds those in add. ErrStale says that
+	// this is not the stored version (or that there is none); a *ConflictError is
+	// as in Create.
 	Replace(r *Record, drop, add Keys, e *roster.Event) error
 	// AddKeys gives a resource its label, and keys that it lacks, after
 	// ClearKeys or ClearAttribute; a *ConflictError is as in Create.
 	AddKeys(directory, typ, id, label string, keys Keys) error
 	// Delete moves the version t.Version-1 of a resource to the trash as t with
-	// the event of it, and takes the keys in drop, which are all it has; of its
-	// members and memberships it must have none left. ErrStale is as in Replace.
+	// the event of it, and takes the keys in drop, which are all it has. ErrStale
+	// is as in Replace, and says that it has members or memberships left; then the
+	// function must return an error.
 	Delete(t *Trashed, drop Keys, e *roster.Event) error
 	// DropTrash removes a deleted resource for good, or returns ErrNotFound.
 	DropTrash(directory, typ, id string) error
@@ -204,10 +209,11 @@ type Tx interface {
 	// RemoveMembers removes members from a group that Get has locked, and returns
 	// the ids of those that were members.
 	RemoveMembers(directory, group string, ids []string) (removed []string, err error)
-	// Purge erases what is kept of one resource beside it: the values (before
-	// and after) of all its events that are not purged yet, which it marks as purged and
-	// whose number it returns, and the answers that were kept about it.
-	Purge(directory, resource string) (int64, error)
+	// Purge erases what is kept of a deleted resource that DropTrash has removed
+	// in this transaction: the values (before and after) of all events in its
+	// history that are not purged yet, which it marks as purged and whose number
+	// it returns, and the answers that were kept about it.
+	Purge(directory, typ, id string) (int64, error)
 
 	// Expect makes the transaction fail with ErrStale, at this call or a later
 	// one, unless the directory has this version; and keeps LockDirectory waiting

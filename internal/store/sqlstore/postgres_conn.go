@@ -276,7 +276,9 @@ func (p *postgresConn) lockDirectory(id string) error {
 
 func (p *postgresConn) shard() int64 { return p.n }
 
-func (p *postgresConn) addEvent(args ...any) error { return p.later(insertEvent, true, args...) }
+func (p *postgresConn) addEvent(args ...any) (int64, error) {
+	return 0, p.later(insertEvent, true, args...)
+}
 
 // commit sends what is queued, and COMMIT.
 func (p *postgresConn) commit() error {

@@ -214,14 +214,6 @@ func (r *reader) GetEvent(directory string, seq int64) (*roster.Event, error) {
 	return list[0], nil
 }
 
-var history = same(`SELECT ` + eventColumns + ` FROM events
-	WHERE directory = $1 AND resource = $2 AND version > $3 ORDER BY version, seq LIMIT $4`)
-
-func (r *reader) History(directory, resource string, after int64, limit int) ([]*roster.Event, error) {
-	list, err := queryEvents(r.conn, directory, history, directory, resource, after, int64(limit))
-	return list, wrap(err, "read history")
-}
-
 // wrap says what failed; what the contract promises is passed on as it is.
 func wrap(err error, doing string) error {
 	switch {

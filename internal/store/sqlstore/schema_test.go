@@ -16,14 +16,29 @@ import (
 )
 
 // fixtures fill a database of each schema version with one directory "d" that
-// has one user "a". A migration that changes what such a row looks like adds its
+// has one user "a", and a deleted one "b". A migration that changes what such a row looks like adds its
 // own; until then the newest before it serves.
 var fixtures = map[int64]string{
 	1: `INSERT INTO directories (id, name, rule_set, rules, is_default, created, modified, version) VALUES ('d', 'D', 'strict', '{}', 1, 1, 1, 1);
 		INSERT INTO resources (directory, type, id, version, created, modified, doc) VALUES ('d', 'User', 'a', 7, 1, 2, '{"userName":"a"}');
 		INSERT INTO terms (directory, type, attribute, value, id) VALUES ('d', 'User', 'userName', 'A', 'a');
 		INSERT INTO claims (directory, type, attribute, value, id) VALUES ('d', 'User', 'userName', 'A', 'a');
-		INSERT INTO counters (directory, type, shard, n) VALUES ('d', 'User', 0, 1);`,
+		INSERT INTO counters (directory, type, shard, n) VALUES ('d', 'User', 0, 1);
+		INSERT INTO trash (directory, id, type, version, created, modified, doc, deleted, key_id) VALUES ('d', 'b', 'User', 2, 1, 2, '{}', 3, 'k');
+		INSERT INTO events (directory, seq, id, type, resource, version, operation, key_id, request_id, at, purged, changes) VALUES
+			('d', 10, '1', 'User', 'a', 5, 'replace', '', '', 1, 0, '[]'), ('d', 11, '2', 'User', 'b', 1, 'create', '', '', 1, 0, '[]'),
+			('d', 12, '3', 'User', 'a', 6, 'replace', '', '', 1, 0, '[]'), ('e', 13, '4', 'User', 'a', 1, 'create', '', '', 1, 0, '[]'),
+			('d', 14, '5', 'User', 'b', 2, 'delete', '', '', 1, 0, '[]'), ('d', 15, '6', 'User', 'a', 7, 'replace', '', '', 1, 0, '[]');`,
+	2: `INSERT INTO directories (id, name, rule_set, rules, is_default, created, modified, version) VALUES ('d', 'D', 'strict', '{}', 1, 1, 1, 1);
+		INSERT INTO resources (directory, type, id, version, created, modified, doc, last_seq) VALUES ('d', 'User', 'a', 7, 1, 2, '{"userName":"a"}', 15);
+		INSERT INTO terms (directory, type, attribute, value, id) VALUES ('d', 'User', 'userName', 'A', 'a');
+		INSERT INTO claims (directory, type, attribute, value, id) VALUES ('d', 'User', 'userName', 'A', 'a');
+		INSERT INTO counters (directory, type, shard, n) VALUES ('d', 'User', 0, 1);
+		INSERT INTO trash (directory, id, type, version, created, modified, doc, deleted, key_id, last_seq) VALUES ('d', 'b', 'User', 2, 1, 2, '{}', 3, 'k', 14);
+		INSERT INTO events (directory, seq, id, type, resource, version, operation, key_id, request_id, at, purged, changes, prev_seq) VALUES
+			('d', 10, '1', 'User', 'a', 5, 'replace', '', '', 1, 0, '[]', 0), ('d', 11, '2', 'User', 'b', 1, 'create', '', '', 1, 0, '[]', 0),
+			('d', 12, '3', 'User', 'a', 6, 'replace', '', '', 1, 0, '[]', 10), ('e', 13, '4', 'User', 'a', 1, 'create', '', '', 1, 0, '[]', 0),
+			('d', 14, '5', 'User', 'b', 2, 'delete', '', '', 1, 0, '[]', 11), ('d', 15, '6', 'User', 'a', 7, 'replace', '', '', 1, 0, '[]', 12);`,
 }
 
 // TestMigrate_FromEveryVersion brings databases of every schema version there
@@ -34,10 +49,11 @@ func TestMigrate_FromEveryVersion(t *testing.T) {
 		name    string
 		kind    kind
 		dialect goose.Dialect
+		after   string // is run after a fixture
 		// create returns an empty database.
 		create func(t *testing.T) (dsn string, db *sql.DB)
 	}{
-		{"SQLite", kindSQLite, goose.DialectSQLite3, func(t *testing.T) (string, *sql.DB) {
+		{"SQLite", kindSQLite, goose.DialectSQLite3, `UPDATE events SET changes = CAST(changes AS BLOB)`, func(t *testing.T) (string, *sql.DB) {
 			path := tempPath(t)
 			c, err := sqlite.NewConnector(sqliteURI(path))
 			if err != nil {
@@ -45,7 +61,7 @@ func TestMigrate_FromEveryVersion(t *testing.T) {
 			}
 			return "sqlite:" + path, sql.OpenDB(c)
 		}},
-		{"Postgres", kindPostgres, goose.DialectPostgres, func(t *testing.T) (string, *sql.DB) {
+		{"Postgres", kindPostgres, goose.DialectPostgres, ``, func(t *testing.T) (string, *sql.DB) {
 			dsn := pgtest.DSN(t)
 			c, err := pgx.ParseConfig(dsn)
 			if err != nil {
@@ -74,7 +90,7 @@ func TestMigrate_FromEveryVersion(t *testing.T) {
 					for fixtures[fixture] == "" {
 						fixture--
 					}
-					if _, err := db.ExecContext(t.Context(), fixtures[fixture]); err != nil {
+					if _, err := db.ExecContext(t.Context(), fixtures[fixture]+database.after); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -115,6 +131,19 @@ func TestMigrate_FromEveryVersion(t *testing.T) {
 					}
 					if found != 7 || d.Users != 1 {
 						t.Errorf("version %d of the user, %d users; want 7 and 1", found, d.Users)
+					}
+					for id, want := range map[string][]int64{"a": {15, 12, 10}, "b": {14, 11}} {
+						events, err := r.History("d", "User", id, 0, 10)
+						if err != nil {
+							return err
+						}
+						var got []int64
+						for _, e := range events {
+							got = append(got, e.Seq)
+						}
+						if diff := cmp.Diff(want, got); diff != "" {
+							t.Errorf("history of %s (-want +got):\n%s", id, diff)
+						}
 					}
 					return nil
 				})

@@ -180,13 +180,13 @@ func (c *sqliteConn) lockDirectory(string) error { return nil }
 
 func (c *sqliteConn) shard() int64 { return 0 }
 
-func (c *sqliteConn) addEvent(args ...any) error {
+func (c *sqliteConn) addEvent(args ...any) (int64, error) {
 	seq, err := c.writer.nextSeq()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	_, err = c.exec(insertEvent, append(args, seq)...)
-	return err
+	return seq, err
 }
 
 // failed notes that SQLite itself has failed, after which it may have undone the

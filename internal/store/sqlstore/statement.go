@@ -79,8 +79,9 @@ type conn interface {
 	lockDirectory(id string) error
 	// shard returns the shard of a counter that this transaction adds to.
 	shard() int64
-	// addEvent inserts an event; args are those of insertEvent without the seq.
-	addEvent(args ...any) error
+	// addEvent inserts an event and returns its seq, or 0 on PostgreSQL, where
+	// currval('event_seq') is it; args are those of insertEvent without the seq.
+	addEvent(args ...any) (int64, error)
 }
 
 // A row is one row of a result; it is valid until the next.

@@ -13,10 +13,13 @@ import (
 // A tx is a store.Tx on a conn that is in a transaction.
 type tx struct {
 	reader
-	locked []resource // what this transaction has read for update or written
+	locked []resource // what this transaction has locked
 	counts []count    // what it has added to counters and not written yet
 	broken error      // after this error the transaction must not commit
 	alone  string     // the directory that LockDirectory keeps others out of
+	// dropped is the last seq of what DropTrash has removed, by directory, type
+	// and id.
+	dropped map[[3]string]int64
 }
 
 var _ store.Tx = (*tx)(nil)
@@ -24,8 +27,9 @@ var _ store.Tx = (*tx)(nil)
 // A resource is a version that cannot change but by this transaction.
 type resource struct {
 	directory, typ, id string
-	version            int64 // 0: there is none
-	row                int64 // on SQLite its rowid; 0: not known
+	version            int64 // 0: not known
+	last               int64 // the seq of its last event
+	row                int64 // on SQLite its rowid
 }
 
 type count struct {
@@ -35,21 +39,26 @@ type count struct {
 
 var (
 	lockResource = differ(
-		`SELECT version, created, modified, doc, members, rowid FROM resources WHERE directory = $1 AND type = $2 AND id = $3`,
-		`SELECT version, created, modified, doc, members, CAST(0 AS BIGINT) FROM resources
+		`SELECT version, created, modified, doc, members, last_seq, rowid FROM resources WHERE directory = $1 AND type = $2 AND id = $3`,
+		`SELECT version, created, modified, doc, members, last_seq, CAST(0 AS BIGINT) FROM resources
 		WHERE directory = $1 AND type = $2 AND id = $3 FOR NO KEY UPDATE`)
 	// FOR NO KEY UPDATE: who makes a user a member must not wait for who changes it.
 	// The parameters have casts because nothing else tells PostgreSQL their types
 	// in a SELECT.
 	insertResource = differ(
-		`INSERT INTO resources (directory, type, id, version, created, modified, doc, label, members)
-		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 FROM directories WHERE id = $10 AND deleted = 0 ON CONFLICT DO NOTHING`,
-		`INSERT INTO resources (directory, type, id, version, created, modified, doc, label, members)
-		SELECT $1, $2, $3, $4::BIGINT, $5::BIGINT, $6::BIGINT, $7::BYTEA, $8, $9::BIGINT FROM directories WHERE id = $10 AND deleted = 0 ON CONFLICT DO NOTHING`)
-	updateResource = same(`UPDATE resources SET version = $1, created = $2, modified = $3, doc = $4, label = $5, members = $6
-		WHERE directory = $7 AND type = $8 AND id = $9 AND version = $10`)
+		`INSERT INTO resources (directory, type, id, version, created, modified, doc, label, members, last_seq)
+		SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM directories WHERE id = $11 AND deleted = 0 ON CONFLICT DO NOTHING`,
+		`INSERT INTO resources (directory, type, id, version, created, modified, doc, label, members, last_seq)
+		SELECT $1, $2, $3, $4::BIGINT, $5::BIGINT, $6::BIGINT, $7::BYTEA, $8, $9::BIGINT, $10::BIGINT + currval('event_seq')
+		FROM directories WHERE id = $11 AND deleted = 0 ON CONFLICT DO NOTHING`)
 	// With the rowid SQLite need not search the index a second time.
-	updateRow      = differ(`UPDATE resources SET version = $1, created = $2, modified = $3, doc = $4, label = $5, members = $6 WHERE rowid = $7`, ``)
+	updateRow = differ(`UPDATE resources SET version = $1, created = $2, modified = $3, doc = $4, label = $5, members = $6, last_seq = $7
+		WHERE rowid = $8`, ``)
+	updateResource = differ(
+		`UPDATE resources SET version = $1, created = $2, modified = $3, doc = $4, label = $5, members = $6, last_seq = $7
+		WHERE directory = $8 AND type = $9 AND id = $10 AND version = $11`,
+		`UPDATE resources SET version = $1, created = $2, modified = $3, doc = $4, label = $5, members = $6,
+		last_seq = $7::BIGINT + currval('event_seq') WHERE directory = $8 AND type = $9 AND id = $10 AND version = $11`)
 	updateLabel    = same(`UPDATE resources SET label = $1 WHERE directory = $2 AND type = $3 AND id = $4`)
 	deleteResource = same(`DELETE FROM resources WHERE directory = $1 AND type = $2 AND id = $3 AND version = $4`)
 
@@ -67,22 +76,25 @@ var (
 		ON CONFLICT (directory, type, shard) DO UPDATE SET n = counters.n + excluded.n`)
 
 	putTrash = differ(
-		putTrashText(`SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9`),
-		putTrashText(`SELECT $1, $2, $3, $4::BIGINT, $5::BIGINT, $6::BIGINT, $7::BYTEA, $8::BIGINT, $9`))
+		putTrashText(`SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10`),
+		putTrashText(`SELECT $1, $2, $3, $4::BIGINT, $5::BIGINT, $6::BIGINT, $7::BYTEA, $8::BIGINT, $9, $10::BIGINT + currval('event_seq')`))
+	lockTrash   = differ(lockTrashText, lockTrashText+` FOR UPDATE`)
 	deleteTrash = same(`DELETE FROM trash WHERE directory = $1 AND type = $2 AND id = $3`)
 )
+
+const lockTrashText = `SELECT last_seq FROM trash WHERE directory = $1 AND type = $2 AND id = $3`
 
 // putTrashText does nothing when the resource is a member or has members. On
 // PostgreSQL a DELETE waits for those who have found the resource, and a statement
 // sees what was committed before it began: so the members are looked for in one
 // that comes after the DELETE.
 func putTrashText(values string) string {
-	return `INSERT INTO trash (directory, type, id, version, created, modified, doc, deleted, key_id) ` + values + `
+	return `INSERT INTO trash (directory, type, id, version, created, modified, doc, deleted, key_id, last_seq) ` + values + `
 		WHERE NOT EXISTS (SELECT 1 FROM members WHERE directory = $1 AND member = $3)
 		AND NOT EXISTS (SELECT 1 FROM members WHERE directory = $1 AND grp = $3)
 		ON CONFLICT (directory, id, type) DO UPDATE SET
 		version = excluded.version, created = excluded.created, modified = excluded.modified, doc = excluded.doc,
-		deleted = excluded.deleted, key_id = excluded.key_id`
+		deleted = excluded.deleted, key_id = excluded.key_id, last_seq = excluded.last_seq`
 }
 
 // finish writes what was put off and says whether the transaction may commit.
@@ -94,20 +106,36 @@ func (t *tx) finish() error {
 }
 
 func (t *tx) Get(directory, typ, id string) (*store.Record, error) {
-	var rowid int64
-	r, err := t.get(lockResource, directory, typ, id, func(row row) { rowid = row.int(5) })
+	var last, rowid int64
+	r, err := t.get(lockResource, directory, typ, id, func(row row) { last, rowid = row.int(5), row.int(6) })
 	if err == nil {
 		l := t.lock(directory, typ, id)
-		l.version, l.row = r.Version, rowid
+		l.version, l.last, l.row = r.Version, last, rowid
 	}
 	return r, err
+}
+
+// hold returns a resource that is locked at a version, or ErrStale.
+func (t *tx) hold(directory, typ, id string, version int64) (*resource, error) {
+	if t.lock(directory, typ, id).version == 0 {
+		switch _, err := t.Get(directory, typ, id); {
+		case errors.Is(err, store.ErrNotFound):
+			return nil, store.ErrStale
+		case err != nil:
+			return nil, err
+		}
+	}
+	l := t.lock(directory, typ, id)
+	if l.version != version {
+		return nil, store.ErrStale
+	}
+	return l, nil
 }
 
 // maxLocked bounds what lock looks through.
 const maxLocked = 256
 
-// lock returns what is known of a resource that this transaction has locked, or
-// changed, which locks it too.
+// lock returns what is known of a resource, for what becomes known of it.
 func (t *tx) lock(directory, typ, id string) *resource {
 	for i := range t.locked {
 		if l := &t.locked[i]; l.id == id && l.typ == typ && l.directory == directory {
@@ -121,11 +149,20 @@ func (t *tx) lock(directory, typ, id string) *resource {
 	return &t.locked[len(t.locked)-1]
 }
 
+// forget makes the next change read it again: on PostgreSQL nobody knows yet what
+// its last seq is.
+func (l *resource) forget() { l.version, l.last, l.row = 0, 0, 0 }
+
 func (t *tx) Create(r *store.Record, keys store.Keys, e *roster.Event) error {
 	if err := t.addClaims(r.Directory, r.Type, r.ID, keys.Claims); err != nil {
 		return t.breaks(err, "create resource")
 	}
-	n, err := t.exec(insertResource, r.Directory, r.Type, r.ID, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members, r.Directory)
+	key := [3]string{r.Directory, r.Type, r.ID}
+	seq, err := t.append(e, t.dropped[key])
+	if err != nil {
+		return err
+	}
+	n, err := t.exec(insertResource, r.Directory, r.Type, r.ID, r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members, seq, r.Directory)
 	if err != nil {
 		return wrap(err, "create resource")
 	}
@@ -136,47 +173,47 @@ func (t *tx) Create(r *store.Record, keys store.Keys, e *roster.Event) error {
 			return t.breaks(err, "create resource") // ErrNotFound: so it is the directory that is missing
 		}
 	}
-	t.lock(r.Directory, r.Type, r.ID).version = r.Version
+	delete(t.dropped, key)
 	t.count(r.Directory, r.Type, 1)
-	if err := t.addTerms(r.Directory, r.Type, r.ID, keys.Terms); err != nil {
-		return wrap(err, "create resource")
-	}
-	return t.append(e)
+	return wrap(t.addTerms(r.Directory, r.Type, r.ID, keys.Terms), "create resource")
 }
 
 func (t *tx) Replace(r *store.Record, drop, add store.Keys, e *roster.Event) error {
-	// A version that is locked is sure to be there: the write can wait, and comes
-	// after the claims, which may still refuse the change.
-	l := t.lock(r.Directory, r.Type, r.ID)
-	held := r.Version > 1 && l.version == r.Version-1
-	guarded := !held && t.alone == r.Directory // nobody else writes: no need to look now
-	args := append(make([]any, 0, 10), r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members)
-	if !held && !guarded {
-		n, err := t.exec(updateResource, append(args, r.Directory, r.Type, r.ID, r.Version-1)...)
+	args := append(make([]any, 0, 11), r.Version, micros(r.Created), micros(r.Modified), blob(r.Doc), r.Label, r.Members)
+	if t.alone == r.Directory { // nobody else writes: no need to look before
+		if err := t.changeKeys(r.Directory, r.Type, r.ID, drop, add); err != nil {
+			return t.breaks(err, "replace resource")
+		}
+		seq, err := t.append(e, 0)
 		if err != nil {
+			return err
+		}
+		if err := t.later(linkEvent, true, r.Directory, r.Type, r.ID, r.Directory, seq); err != nil {
 			return wrap(err, "replace resource")
 		}
-		if n == 0 {
-			return store.ErrStale
-		}
+		t.lock(r.Directory, r.Type, r.ID).forget()
+		return t.breaks(t.guard(updateResource, append(args, seq, r.Directory, r.Type, r.ID, r.Version-1)...), "replace resource")
 	}
-	if err := t.changeKeys(r.Directory, r.Type, r.ID, drop, add); err != nil {
-		return t.breaks(err, "replace resource")
-	}
-	l.version = r.Version
-	var err error
-	switch {
-	case held && l.row != 0:
-		err = t.later(updateRow, true, append(args, l.row)...)
-	case held:
-		err = t.later(updateResource, true, append(args, r.Directory, r.Type, r.ID, r.Version-1)...)
-	case guarded:
-		err = t.guard(updateResource, append(args, r.Directory, r.Type, r.ID, r.Version-1)...)
-	}
+	l, err := t.hold(r.Directory, r.Type, r.ID, r.Version-1)
 	if err != nil {
 		return wrap(err, "replace resource")
 	}
-	return t.append(e)
+	// The version is sure to be there: the write can wait, and comes after the
+	// claims, which may still refuse the change.
+	if err := t.changeKeys(r.Directory, r.Type, r.ID, drop, add); err != nil {
+		return t.breaks(err, "replace resource")
+	}
+	seq, err := t.append(e, l.last)
+	if err != nil {
+		return err
+	}
+	if l.row != 0 {
+		err = t.later(updateRow, true, append(args, seq, l.row)...)
+	} else {
+		err = t.later(updateResource, true, append(args, seq, r.Directory, r.Type, r.ID, r.Version-1)...)
+	}
+	l.forget()
+	return wrap(err, "replace resource")
 }
 
 func (t *tx) AddKeys(directory, typ, id, label string, keys store.Keys) error {
@@ -195,39 +232,40 @@ func (t *tx) AddKeys(directory, typ, id, label string, keys store.Keys) error {
 }
 
 func (t *tx) Delete(d *store.Trashed, drop store.Keys, e *roster.Event) error {
-	args := []any{d.Directory, d.Type, d.ID, d.Version - 1}
-	l := t.lock(d.Directory, d.Type, d.ID)
-	if d.Version > 1 && l.version == d.Version-1 {
-		if err := t.later(deleteResource, true, args...); err != nil {
-			return wrap(err, "delete resource")
-		}
-	} else if n, err := t.exec(deleteResource, args...); err != nil {
+	l, err := t.hold(d.Directory, d.Type, d.ID, d.Version-1)
+	if err != nil {
 		return wrap(err, "delete resource")
-	} else if n == 0 {
-		return store.ErrStale
 	}
-	*l = resource{directory: d.Directory, typ: d.Type, id: d.ID}
+	if err := t.later(deleteResource, true, d.Directory, d.Type, d.ID, d.Version-1); err != nil {
+		return wrap(err, "delete resource")
+	}
 	t.count(d.Directory, d.Type, -1)
 	if err := t.dropKeys(d.Directory, d.Type, d.ID, drop); err != nil {
 		return wrap(err, "delete resource")
 	}
-	n, err := t.exec(putTrash, d.Directory, d.Type, d.ID, d.Version, micros(d.Created), micros(d.Modified),
-		blob(d.Doc), micros(d.Deleted), d.Key)
+	seq, err := t.append(e, l.last)
 	if err != nil {
-		return wrap(err, "delete resource")
+		return err
 	}
-	if n == 0 { // it is a member, or has members
-		return t.breaks(store.ErrStale, "")
+	l.forget()
+	n, err := t.exec(putTrash, d.Directory, d.Type, d.ID, d.Version, micros(d.Created), micros(d.Modified),
+		blob(d.Doc), micros(d.Deleted), d.Key, seq)
+	if err == nil && n == 0 { // it is a member, or has members
+		err = store.ErrStale
 	}
-	return t.append(e)
+	return t.breaks(err, "delete resource")
 }
 
 func (t *tx) DropTrash(directory, typ, id string) error {
-	n, err := t.exec(deleteTrash, directory, typ, id)
-	if err == nil && n == 0 {
-		return store.ErrNotFound
+	var last int64
+	if err := one(t.conn, lockTrash, func(row row) { last = row.int(0) }, directory, typ, id); err != nil {
+		return wrap(err, "drop trash")
 	}
-	return wrap(err, "drop trash")
+	if t.dropped == nil {
+		t.dropped = make(map[[3]string]int64)
+	}
+	t.dropped[[3]string{directory, typ, id}] = last
+	return wrap(t.later(deleteTrash, true, directory, typ, id), "drop trash")
 }
 
 // breaks keeps the transaction from committing after err, which is returned:

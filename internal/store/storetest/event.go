@@ -98,8 +98,36 @@ func put(tx store.Tx, r *store.Record, e *roster.Event) error {
 	return tx.Replace(r, store.Keys{}, store.Keys{}, e)
 }
 
+// history returns the versions of the events of a user, as History does.
+func history(t testing.TB, s store.Store, id string, before int64, limit int) (versions []int64) {
+	t.Helper()
+	view(t, s, func(r store.Reader) error {
+		list, err := r.History(dir, "User", id, before, limit)
+		versions = nil
+		for _, e := range list {
+			want := event(dir, id, e.Version)
+			want.Seq, want.Purged = e.Seq, e.Purged
+			if e.Purged {
+				want.Changes = erased(want.Changes)
+			}
+			equal(t, "event", e, want)
+			versions = append(versions, e.Version)
+		}
+		return err
+	})
+	return versions
+}
+
+// erased returns changes without their values.
+func erased(changes []roster.Change) (list []roster.Change) {
+	for _, c := range changes {
+		list = append(list, roster.Change{Attribute: c.Attribute})
+	}
+	return list
+}
+
 func testHistory(t *testing.T, s store.Store) {
-	begin(t, s, dir)
+	begin(t, s, dir, dir+"-other")
 	update(t, s, func(tx store.Tx) error {
 		for v := int64(1); v <= 6; v++ {
 			for _, id := range []string{"a", "b"} {
@@ -108,26 +136,64 @@ func testHistory(t *testing.T, s store.Store) {
 				}
 			}
 		}
+		g := user(dir, "a", 1)
+		g.Type = "Group"
+		return errors.Join(create(tx, g, store.Keys{}), create(tx, user(dir+"-other", "a", 1), store.Keys{}))
+	})
+	equal(t, "all", history(t, s, "a", 0, 10), []int64{6, 5, 4, 3, 2, 1})
+	equal(t, "page", history(t, s, "b", 5, 3), []int64{4, 3, 2})
+	equal(t, "limit", history(t, s, "b", 0, 2), []int64{6, 5})
+	equal(t, "before the first", history(t, s, "a", 1, 10), nil)
+	equal(t, "none", history(t, s, "c", 0, 10), nil)
+
+	// The trash keeps it, and who is restored goes on with it.
+	update(t, s, func(tx store.Tx) error { return remove(tx, trashed(dir, "a", 7), store.Keys{}) })
+	equal(t, "deleted", history(t, s, "a", 0, 3), []int64{7, 6, 5})
+	update(t, s, func(tx store.Tx) error {
+		if err := tx.DropTrash(dir, "User", "a"); err != nil {
+			return err
+		}
+		return create(tx, user(dir, "a", 8), store.Keys{})
+	})
+	equal(t, "restored", history(t, s, "a", 0, 10), []int64{8, 7, 6, 5, 4, 3, 2, 1})
+	// In one transaction too.
+	update(t, s, func(tx store.Tx) error {
+		if err := remove(tx, trashed(dir, "a", 9), store.Keys{}); err != nil {
+			return err
+		}
+		if err := tx.DropTrash(dir, "User", "a"); err != nil {
+			return err
+		}
+		if err := create(tx, user(dir, "a", 10), store.Keys{}); err != nil {
+			return err
+		}
+		return replace(tx, user(dir, "a", 11), store.Keys{}, store.Keys{})
+	})
+	equal(t, "all at once", history(t, s, "a", 0, 5), []int64{11, 10, 9, 8, 7})
+
+	// Out of the trash it is out of reach; another of that id begins anew.
+	update(t, s, func(tx store.Tx) error { return remove(tx, trashed(dir, "b", 7), store.Keys{}) })
+	update(t, s, func(tx store.Tx) error { return tx.DropTrash(dir, "User", "b") })
+	equal(t, "gone", history(t, s, "b", 0, 10), nil)
+	update(t, s, func(tx store.Tx) error { return create(tx, user(dir, "b", 1), store.Keys{}) })
+	equal(t, "anew", history(t, s, "b", 0, 10), []int64{1})
+}
+
+// What is left after the oldest events were erased.
+func testHistoryPruned(t *testing.T, s store.Store) {
+	begin(t, s, dir)
+	update(t, s, func(tx store.Tx) error {
+		for v := int64(1); v <= 6; v++ {
+			if err := put(tx, user(dir, "a", v), event(dir, "a", v)); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
-	versions := func(resource string, after int64, limit int) (vs []int64) {
-		t.Helper()
-		view(t, s, func(r store.Reader) error {
-			list, err := r.History(dir, resource, after, limit)
-			vs = nil
-			for _, e := range list {
-				want := event(dir, resource, e.Version)
-				want.Seq = e.Seq
-				equal(t, "event", e, want)
-				vs = append(vs, e.Version)
-			}
-			return err
-		})
-		return vs
+	if _, err := s.Prune(t.Context(), time.Time{}, user(dir, "a", 4).Modified, time.Time{}); err != nil {
+		t.Fatal(err)
 	}
-	equal(t, "all", versions("a", 0, 10), []int64{1, 2, 3, 4, 5, 6})
-	equal(t, "page", versions("b", 2, 3), []int64{3, 4, 5})
-	equal(t, "none", versions("c", 0, 10), nil)
+	equal(t, "left", history(t, s, "a", 0, 10), []int64{6, 5, 4})
 }
 
 func testPurge(t *testing.T, s store.Store) {
@@ -148,14 +214,17 @@ func testPurge(t *testing.T, s store.Store) {
 				return err
 			}
 		}
-		return nil
+		return remove(tx, trashed(dir, "a", 4), store.Keys{})
 	})
 	var n int64
-	update(t, s, func(tx store.Tx) (err error) {
-		n, err = tx.Purge(dir, "a")
+	update(t, s, func(tx store.Tx) error {
+		err := tx.DropTrash(dir, "User", "a")
+		if err == nil {
+			n, err = tx.Purge(dir, "User", "a")
+		}
 		return err
 	})
-	equal(t, "purged", n, int64(3))
+	equal(t, "purged", n, int64(4))
 	update(t, s, func(tx store.Tx) error {
 		a, err := tx.Reserve(dir, "k", "of a", [32]byte{}, epoch)
 		if err != nil || a != nil {
@@ -167,14 +236,11 @@ func testPurge(t *testing.T, s store.Store) {
 		}
 		return nil
 	})
-	for _, e := range events(t, s, dir, 0, 6) {
+	for _, e := range events(t, s, dir, 0, 7) {
 		want := event(dir, e.Resource, e.Version)
 		want.Seq = e.Seq
 		if e.Resource == "a" {
-			want.Purged = true
-			for i := range want.Changes {
-				want.Changes[i].Before, want.Changes[i].After = nil, nil
-			}
+			want.Purged, want.Changes = true, erased(want.Changes)
 		}
 		equal(t, "event", e, want)
 	}
@@ -245,7 +311,7 @@ func testEventsWhileOpen(t *testing.T, s store.Store) {
 				return err
 			}
 			// A read makes certain that the write was sent.
-			if _, err := tx.History(dir, "slow", 0, 1); err != nil {
+			if _, err := tx.History(dir, "User", "slow", 0, 1); err != nil {
 				return err
 			}
 			if first {

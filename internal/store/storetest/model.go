@@ -18,21 +18,24 @@ import (
 type model struct {
 	users map[string]modelUser
 	trash map[string]modelUser
-	// versions are the versions of the events of each user.
-	versions map[string][]int64
+	// members are the members of the group "g", which has had so many versions.
+	members map[string]bool
+	version int64
 }
 
 type modelUser struct {
-	record *store.Record
-	keys   store.Keys
+	record   *store.Record
+	keys     store.Keys
+	versions []int64 // of its events, the newest first
+}
+
+// next returns the user after a change.
+func (u modelUser) next(r *store.Record, keys store.Keys) modelUser {
+	return modelUser{r, keys, append([]int64{r.Version}, u.versions...)}
 }
 
 func (m *model) clone() *model {
-	c := &model{maps.Clone(m.users), maps.Clone(m.trash), maps.Clone(m.versions)}
-	for id, vs := range c.versions {
-		c.versions[id] = slices.Clone(vs)
-	}
-	return c
+	return &model{maps.Clone(m.users), maps.Clone(m.trash), maps.Clone(m.members), m.version}
 }
 
 // holder returns who has a claim; empty: nobody.
@@ -65,7 +68,7 @@ type op struct {
 func drawOp(t *rapid.T) op {
 	value := rapid.SampledFrom([]string{"p", "q", "r"})
 	o := op{
-		kind:   rapid.SampledFrom([]string{"create", "replace", "delete", "restore"}).Draw(t, "kind"),
+		kind:   rapid.SampledFrom([]string{"create", "replace", "delete", "restore", "join", "leave"}).Draw(t, "kind"),
 		id:     rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "id"),
 		stale:  rapid.IntRange(0, 9).Draw(t, "stale") == 0,
 		locked: rapid.Bool().Draw(t, "locked"),
@@ -110,7 +113,7 @@ func (o op) run(tx store.Tx, m *model, directory string) error {
 		case exists, m.conflicts(o.id, o.keys.Claims):
 			want = store.ErrExists
 		default:
-			m.users[o.id] = modelUser{r, o.keys}
+			m.users[o.id] = modelUser{}.next(r, o.keys)
 		}
 	case "replace":
 		got = replace(tx, r, u.keys, o.keys)
@@ -120,15 +123,15 @@ func (o op) run(tx store.Tx, m *model, directory string) error {
 		case m.conflicts(o.id, o.keys.Claims):
 			want = store.ErrExists
 		default:
-			m.users[o.id] = modelUser{r, o.keys}
+			m.users[o.id] = u.next(r, o.keys)
 		}
 	case "delete":
 		got = remove(tx, trashed(directory, o.id, version), u.keys)
-		if !exists || o.stale {
+		if !exists || o.stale || m.members[o.id] {
 			want = store.ErrStale
 		} else {
 			delete(m.users, o.id)
-			m.trash[o.id] = modelUser{r, u.keys}
+			m.trash[o.id] = u.next(r, u.keys)
 		}
 	case "restore":
 		d, inTrash := m.trash[o.id]
@@ -141,27 +144,40 @@ func (o op) run(tx store.Tx, m *model, directory string) error {
 		if got != nil {
 			break
 		}
+		if got = tx.DropTrash(directory, "User", o.id); got != nil {
+			break
+		}
 		r = user(directory, o.id, t.Version+1)
 		got = create(tx, r, d.keys)
 		switch {
 		case exists, m.conflicts(o.id, d.keys.Claims):
 			want = store.ErrExists
 		default:
-			if got == nil {
-				got = tx.DropTrash(directory, "User", o.id)
-			}
 			delete(m.trash, o.id)
-			m.users[o.id] = modelUser{r, d.keys}
+			m.users[o.id] = d.next(r, d.keys)
+		}
+	case "join", "leave":
+		changes, fn := exists && !m.members[o.id], join
+		if o.kind == "leave" {
+			changes, fn = m.members[o.id], leave
+		}
+		var changed []string
+		changed, got = fn(tx, directory, "g", o.id)
+		if len(changed) > 0 != changes {
+			return fmt.Errorf("%s %s: got %v, changes: %v", o.kind, o.id, changed, changes)
+		}
+		if changes {
+			m.version++
+			m.members[o.id] = o.kind == "join"
+			if !m.members[o.id] {
+				delete(m.members, o.id)
+			}
 		}
 	}
 	if !errors.Is(got, want) {
 		return fmt.Errorf("%s %s: got error %v, want %v", o.kind, o.id, got, want)
 	}
-	if want != nil {
-		return want
-	}
-	m.versions[o.id] = append(m.versions[o.id], r.Version)
-	return nil
+	return want
 }
 
 // testModel runs random transactions of random operations against the store and
@@ -172,7 +188,8 @@ func testModel(t *testing.T, s store.Store) {
 	rapid.Check(t, func(rt *rapid.T) {
 		directory := fmt.Sprintf("%s-%d", dir, directories.Add(1))
 		begin(t, s, directory)
-		m := &model{map[string]modelUser{}, map[string]modelUser{}, map[string][]int64{}}
+		people(t, s, directory, nil, []string{"g"})
+		m := &model{map[string]modelUser{}, map[string]modelUser{}, map[string]bool{}, 1}
 		rt.Repeat(map[string]func(*rapid.T){
 			"update": func(rt *rapid.T) {
 				ops := rapid.SliceOfN(rapid.Custom(drawOp), 1, 3).Draw(rt, "ops")
@@ -259,8 +276,10 @@ func (m *model) compare(r store.Reader, directory string) error {
 	if diff := cmp.Diff(slices.Sorted(maps.Keys(m.trash)), inTrash, cmpopts.EquateEmpty()); diff != "" {
 		return fmt.Errorf("trash (-want +got):\n%s", diff)
 	}
-	for id, want := range m.versions {
-		list, err := r.History(directory, id, 0, 1000)
+	histories := maps.Clone(m.trash)
+	maps.Copy(histories, m.users) // who is there again goes first
+	for id, u := range histories {
+		list, err := r.History(directory, "User", id, 0, 1000)
 		if err != nil {
 			return err
 		}
@@ -268,9 +287,40 @@ func (m *model) compare(r store.Reader, directory string) error {
 		for _, e := range list {
 			got = append(got, e.Version)
 		}
-		if diff := cmp.Diff(slices.Sorted(slices.Values(want)), got); diff != "" {
+		if diff := cmp.Diff(u.versions, got); diff != "" {
 			return fmt.Errorf("history of %s (-want +got):\n%s", id, diff)
 		}
+	}
+	return m.compareMembers(r, directory)
+}
+
+func (m *model) compareMembers(r store.Reader, directory string) error {
+	var got []string
+	err := r.Members(directory, "g", "", 100, func(member store.Member) error { got = append(got, member.ID); return nil })
+	if err != nil {
+		return err
+	}
+	want := slices.Sorted(maps.Keys(m.members))
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		return fmt.Errorf("members (-want +got):\n%s", diff)
+	}
+	g, err := r.Get(directory, "Group", "g")
+	if err != nil {
+		return err
+	}
+	if g.Members != int64(len(want)) || g.Version != m.version {
+		return fmt.Errorf("got %d members in version %d, want %d in %d", g.Members, g.Version, len(want), m.version)
+	}
+	list, err := r.Memberships(directory, slices.Sorted(maps.Keys(m.users)))
+	if err != nil {
+		return err
+	}
+	got = nil
+	for _, member := range list {
+		got = append(got, member.Member)
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		return fmt.Errorf("memberships (-want +got):\n%s", diff)
 	}
 	return nil
 }

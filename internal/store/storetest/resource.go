@@ -357,7 +357,7 @@ func testReadsOwnWrites(t *testing.T, s store.Store) {
 			return err
 		}
 		users = d.Users
-		h, err := tx.History(dir, "a", 0, 10)
+		h, err := tx.History(dir, "User", "a", 0, 10)
 		events = int64(len(h))
 		return err
 	})

@@ -94,6 +94,7 @@ func tests() []test {
 		{name: "TrashPages", fn: testTrashPages},
 		{name: "Events", fn: testEvents},
 		{name: "History", fn: testHistory},
+		{name: "HistoryPruned", fn: testHistoryPruned},
 		{name: "Purge", fn: testPurge},
 		{name: "Reserve", fn: testReserve},
 		{name: "ReserveUndone", fn: testReserveUndone},

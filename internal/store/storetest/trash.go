@@ -32,11 +32,10 @@ func testTrash(t *testing.T, s store.Store) {
 		if err != nil {
 			return err
 		}
-		r := user(dir, "a", d.Version+1)
-		if err := create(tx, r, name("A")); err != nil {
+		if err := tx.DropTrash(dir, "User", "a"); err != nil {
 			return err
 		}
-		return tx.DropTrash(dir, "User", "a")
+		return create(tx, user(dir, "a", d.Version+1), name("A"))
 	}
 	update(t, s, restore)
 	equal(t, "restored", get(t, s, dir, "a"), user(dir, "a", 3))

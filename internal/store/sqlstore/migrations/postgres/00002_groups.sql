@@ -22,3 +22,20 @@ CREATE INDEX members_member ON members (directory, member, grp);
 
 -- The user that a key is bound to, empty for none.
 ALTER TABLE keys ADD COLUMN user_id TEXT COLLATE "C" NOT NULL DEFAULT '';
+
+-- The history of a resource is a chain of events: the last seq here, and in each
+-- event that of the one before it; 0 for none. It takes the place of an index,
+-- which cost every write a page of its own.
+ALTER TABLE resources ADD COLUMN last_seq BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE trash ADD COLUMN last_seq BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE events ADD COLUMN prev_seq BIGINT NOT NULL DEFAULT 0;
+UPDATE events SET prev_seq = coalesce((SELECT e.seq FROM events e
+    WHERE e.directory = events.directory AND e.resource = events.resource AND e.type = events.type AND e.version < events.version
+    ORDER BY e.version DESC LIMIT 1), 0);
+UPDATE resources SET last_seq = coalesce((SELECT e.seq FROM events e
+    WHERE e.directory = resources.directory AND e.resource = resources.id AND e.type = resources.type
+    ORDER BY e.version DESC LIMIT 1), 0);
+UPDATE trash SET last_seq = coalesce((SELECT e.seq FROM events e
+    WHERE e.directory = trash.directory AND e.resource = trash.id AND e.type = trash.type
+    ORDER BY e.version DESC LIMIT 1), 0);
+DROP INDEX events_history;
