@@ -207,22 +207,22 @@ func (m Management) ListEvents(ctx context.Context, directory string, after int6
 	page, err := call[struct {
 		Events []*roster.Event `json:"events"`
 		Next   int64           `json:"next"`
-	}](ctx, m, http.MethodGet, path, window(strconv.FormatInt(after, 10), limit), nil)
+	}](ctx, m, http.MethodGet, path, window("after", strconv.FormatInt(after, 10), limit), nil)
 	return page.Events, page.Next, err
 }
 
-// History goes through the events of one user from the first version greater
-// than after on, in the order of the versions; it reaches deleted users too.
-// After an error, which comes with a nil event, it ends.
-func (m Management) History(ctx context.Context, directory, userID string, after int64) iter.Seq2[*roster.Event, error] {
-	return pages(strconv.FormatInt(after, 10), func(after string) ([]*roster.Event, error) {
+// History goes through the events of one user whose version is less than before
+// (0: any), the newest first; it reaches users in the trash too. After an error,
+// which comes with a nil event, it ends.
+func (m Management) History(ctx context.Context, directory, userID string, before int64) iter.Seq2[*roster.Event, error] {
+	return pages(strconv.FormatInt(before, 10), func(before string) ([]*roster.Event, error) {
 		path, err := directoryUserPath(directory, "/users/", userID, "/history")
 		if err != nil {
 			return nil, err
 		}
 		page, err := call[struct {
 			Events []*roster.Event `json:"events"`
-		}](ctx, m, http.MethodGet, path, window(after, pageSize), nil)
+		}](ctx, m, http.MethodGet, path, window("before", before, pageSize), nil)
 		return page.Events, err
 	}, func(e *roster.Event) string { return strconv.FormatInt(e.Version, 10) })
 }
@@ -246,7 +246,7 @@ func (m Management) ListTrash(ctx context.Context, directory string) iter.Seq2[*
 		}
 		page, err := call[struct {
 			Trash []*Trashed `json:"trash"`
-		}](ctx, m, http.MethodGet, path, window(after, pageSize), nil)
+		}](ctx, m, http.MethodGet, path, window("after", after, pageSize), nil)
 		return page.Trash, err
 	}, func(t *Trashed) string { return t.ID })
 }
@@ -254,12 +254,12 @@ func (m Management) ListTrash(ctx context.Context, directory string) iter.Seq2[*
 // pageSize is how much pages asks for at once.
 const pageSize = 100
 
-// pages goes through what fetch returns of the things after a mark, page by
+// pages goes through what fetch returns of the things from a mark on, page by
 // page, until a page is empty or leads nowhere.
-func pages[T any](after string, fetch func(after string) ([]*T, error), mark func(*T) string) iter.Seq2[*T, error] {
+func pages[T any](from string, fetch func(from string) ([]*T, error), mark func(*T) string) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
-		for after := after; ; {
-			page, err := fetch(after)
+		for from := from; ; {
+			page, err := fetch(from)
 			if err != nil {
 				yield(nil, err)
 				return
@@ -269,10 +269,10 @@ func pages[T any](after string, fetch func(after string) ([]*T, error), mark fun
 					return
 				}
 			}
-			if len(page) == 0 || mark(page[len(page)-1]) == after {
+			if len(page) == 0 || mark(page[len(page)-1]) == from {
 				return
 			}
-			after = mark(page[len(page)-1])
+			from = mark(page[len(page)-1])
 		}
 	}
 }
@@ -306,7 +306,8 @@ func (m Management) Link(ctx context.Context, directory, userID string) (*User, 
 }
 
 // Purge erases a deleted user for good: its record, and the values in its
-// events. It returns how many events lost theirs.
+// events, which History does not find any more. It returns how many events lost
+// theirs.
 func (m Management) Purge(ctx context.Context, directory, userID string) (events int64, err error) {
 	path, err := directoryUserPath(directory, "/trash/", userID, "")
 	if err != nil {
@@ -361,10 +362,12 @@ func (m Management) request(ctx context.Context, r *Request) (*Answer, error) {
 	return m.c.send(ctx, base+"/api/v1", jsonMedia, r)
 }
 
-func window(after string, limit int) url.Values {
+// window returns the query for up to limit things from a mark on, which is the
+// parameter name.
+func window(name, mark string, limit int) url.Values {
 	q := url.Values{}
-	if after != "" && after != "0" {
-		q.Set("after", after)
+	if mark != "" && mark != "0" {
+		q.Set(name, mark)
 	}
 	if limit > 0 {
 		q.Set("limit", strconv.Itoa(limit))

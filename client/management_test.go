@@ -81,8 +81,8 @@ func TestManagement_NewKeyHoldsTheSecret(t *testing.T) {
 func TestManagement_PagesUntilEmpty(t *testing.T) {
 	t.Parallel()
 	s := serve(t,
-		answer(200, `{"events":[{"seq":4,"version":1},{"seq":9,"version":2}]}`),
-		answer(200, `{"events":[{"seq":12,"version":3}]}`),
+		answer(200, `{"events":[{"seq":12,"version":3},{"seq":9,"version":2}]}`),
+		answer(200, `{"events":[{"seq":4,"version":1}]}`),
 		answer(200, `{"events":[]}`))
 	var got []int64
 	for e, err := range s.client().Management().History(t.Context(), "x", "u1", 0) {
@@ -91,13 +91,13 @@ func TestManagement_PagesUntilEmpty(t *testing.T) {
 		}
 		got = append(got, e.Version)
 	}
-	if diff := cmp.Diff(got, []int64{1, 2, 3}); diff != "" {
+	if diff := cmp.Diff(got, []int64{3, 2, 1}); diff != "" {
 		t.Error(diff)
 	}
 	want := []string{
 		"GET /api/v1/directories/x/users/u1/history?limit=100",
-		"GET /api/v1/directories/x/users/u1/history?after=2&limit=100",
-		"GET /api/v1/directories/x/users/u1/history?after=3&limit=100",
+		"GET /api/v1/directories/x/users/u1/history?before=2&limit=100",
+		"GET /api/v1/directories/x/users/u1/history?before=1&limit=100",
 	}
 	if diff := cmp.Diff(s.requests(), want); diff != "" {
 		t.Error(diff)

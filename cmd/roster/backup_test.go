@@ -334,8 +334,8 @@ func verifyRestored(t *testing.T, data string, least, most map[string]int64) {
 		}
 		history := s.events(t, "/users/"+id+"/history")
 		for i, e := range history {
-			if e.Version != int64(i+1) || (e.Operation == roster.OpCreate) != (i == 0) {
-				t.Errorf("user %s: event %d is a %s of version %d", id, i+1, e.Operation, e.Version)
+			if e.Version != int64(len(history)-i) || (e.Operation == roster.OpCreate) != (e.Version == 1) {
+				t.Errorf("user %s: event %d of %d is a %s of version %d", id, i+1, len(history), e.Operation, e.Version)
 			}
 		}
 		if int64(len(history)) != version {

@@ -394,13 +394,16 @@ func (s *story) verify(t *testing.T, p *process, id string) {
 	t.Helper()
 	fresh := s.events[s.verified:]
 	var history []crashEvent
-	for {
-		page := p.events(t, "/users/"+id+"/history?limit=1000&after="+strconv.Itoa(s.verified+len(history)))
-		history = append(history, page...)
+	for before := int64(0); before == 0 || before > int64(s.verified)+1; {
+		page := p.events(t, "/users/"+id+"/history?limit=1000&before="+strconv.FormatInt(before, 10))
 		if len(page) == 0 {
 			break
 		}
+		history = append(history, page...)
+		before = page[len(page)-1].Version
 	}
+	slices.Reverse(history) // the newest came first
+	history = history[max(0, len(history)-len(fresh)):]
 	if !slices.EqualFunc(fresh, history, func(a, b crashEvent) bool { return a.json == b.json }) {
 		t.Errorf("user %s: its history is not its events:\ngot  %v\nwant %v", id, history, fresh)
 	}

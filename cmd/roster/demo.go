@@ -181,7 +181,7 @@ func (d *demo) conflict(ctx context.Context) error {
 
 // history shows what is known of each change.
 func (d *demo) history(ctx context.Context) error {
-	d.say("\n4. Ada's history, each change with the values before and after:")
+	d.say("\n4. Ada's history, the newest change first, with the values before and after:")
 	for e, err := range d.c.Management().History(ctx, d.directory, d.ada, 0) {
 		if err != nil {
 			return err

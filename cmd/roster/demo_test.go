@@ -26,10 +26,10 @@ func TestDemo_Once(t *testing.T) {
 		`(?m)^   Done: \d+ added, \d+ replaced, \d+ cleared\. It is on disk, as version W/"2"\.$`,
 		`(?m)^   409 uniqueness: .*GRACE@corp\.example.* Held by `,
 		`(?m)^4\. Ada's history`,
-		`(?m)^   version 1, create at `,
-		`(?m)^     \+ userName: "ada@corp\.example"$`,
 		`(?m)^   version 2, replace at `,
 		`(?m)^     ~ title: "Engineer" -> "CTO"$`,
+		`(?m)^   version 1, create at `,
+		`(?m)^     \+ userName: "ada@corp\.example"$`,
 	} {
 		at := regexp.MustCompile(want).FindStringIndex(rest)
 		if at == nil {

@@ -270,8 +270,11 @@ func newUserHistoryCmd(g *globals) *cobra.Command {
 	o := new(userOptions)
 	cmd := &cobra.Command{
 		Use:   "history ID",
-		Short: "Show every change of a user, before and after; of a deleted one too",
-		Args:  cobra.ExactArgs(1),
+		Short: "Show every change of a user, before and after, the newest first",
+		Long: `Show every change of a user, with the values before and after, the newest first.
+A user in the trash has a history too. Of one that was purged, or whose place in
+the trash was erased since, only the events of the directory still tell.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runUserHistory(cmd.Context(), g, o)

@@ -16,8 +16,9 @@ func newUserPurgeCmd(g *globals) *cobra.Command {
 		Short: "Erase what is kept of a deleted user, for good",
 		Long: `Erase what is kept of a deleted user, for good: the record in the trash, so that
 roster user restore can no longer bring the user back, and the values in the
-user's history. What stays of the history is when, by which key and in which
-attributes something changed. Backups that were made before still have it all.
+user's events. What stays of these, among the events of the directory, is when, by
+which key and in which attributes something changed. Backups that were made before
+still have it all.
 
 A user that is not deleted is refused: delete it first. It asks first; where
 nobody can answer, it needs --yes.`,

@@ -108,11 +108,11 @@ func TestPurge_AgainstRestore(t *testing.T) {
 			wg.Wait()
 			_, err := d.Get(t.Context(), typ, id, false)
 			events, herr := d.History(t.Context(), typ, id, 0, 10)
-			if herr != nil {
-				t.Fatal(herr)
+			if err == nil != (herr == nil) {
+				t.Fatalf("the user: %v; its history: %v", err, herr)
 			}
 			for _, e := range events {
-				if err == nil && e.Purged {
+				if e.Purged {
 					t.Fatalf("a user is there, and its history is purged: %+v", e)
 				}
 			}

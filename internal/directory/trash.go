@@ -99,16 +99,18 @@ func (d *Directory) Purge(ctx context.Context, id string) (events int64, err err
 		return 0, absent
 	}
 	err = d.service.store.Update(ctx, func(tx store.Tx) error {
-		dropped := false
+		// First the trash: that waits for one who restores it just now, so that
+		// the resource is seen to be there again.
 		for _, t := range d.Model.Types {
-			// First the trash: that waits for one who restores it just now, so that
-			// the resource is seen to be there again.
 			switch err := tx.DropTrash(d.ID, t.Name, id); {
 			case err == nil:
-				dropped = true
+				events, err = tx.Purge(d.ID, t.Name, id)
+				return err
 			case !errors.Is(err, store.ErrNotFound):
 				return err
 			}
+		}
+		for _, t := range d.Model.Types {
 			switch _, err := tx.Get(d.ID, t.Name, id); {
 			case err == nil:
 				return scim.Errorf(409, "", "Resource [%s]: with id[%s] is not deleted: delete it first", strings.ToUpper(t.Name), id)
@@ -116,14 +118,7 @@ func (d *Directory) Purge(ctx context.Context, id string) (events int64, err err
 				return err
 			}
 		}
-		n, err := tx.Purge(d.ID, id)
-		if events = n; err != nil {
-			return err
-		}
-		if !dropped && n == 0 {
-			return absent
-		}
-		return nil
+		return absent
 	})
 	return events, err
 }
@@ -142,19 +137,19 @@ func (d *Directory) Events(ctx context.Context, after int64, limit int) ([]*rost
 	return list, nil
 }
 
-// History returns up to limit events of one resource with a version greater
-// than after, in the order of the versions; deleted resources have one too.
-func (d *Directory) History(ctx context.Context, t *scim.Type, id string, after int64, limit int) (list []*roster.Event, err error) {
+// History returns up to limit events of one resource with a version less than
+// before (0: any), the newest first; what is in the trash has one too.
+func (d *Directory) History(ctx context.Context, t *scim.Type, id string, before int64, limit int) (list []*roster.Event, err error) {
 	if !isID(id) {
 		return nil, notFound(t, id)
 	}
-	first := after == 0
+	first := before == 0
 	err = d.service.store.View(ctx, func(r store.Reader) (err error) {
 		list, err = inPieces(limit, func(last *roster.Event, n int) ([]*roster.Event, error) {
 			if last != nil {
-				after = last.Version
+				before = last.Version
 			}
-			return r.History(d.ID, id, after, n)
+			return r.History(d.ID, t.Name, id, before, n)
 		}, eventBytes)
 		return err
 	})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,6 +49,9 @@ func TestEvents_BeforeAndAfter(t *testing.T) {
 			list := d.api("GET", path, nil).want(200).obj()["events"].([]any)
 			if len(list) != 4 {
 				t.Fatalf("%s: %d events, want 4", path, len(list))
+			}
+			if path != "/events" {
+				slices.Reverse(list) // the newest first
 			}
 			ids := map[any]bool{}
 			for i, e := range list {
@@ -96,16 +100,19 @@ func TestEvents_Pages(t *testing.T) {
 		if diff := cmp.Diff(got, want); diff != "" || len(got) != 6 {
 			t.Errorf("%d events by pages (-got +want):\n%s", len(got), diff)
 		}
-		history := d.api("GET", "/users/"+id+"/history?after=4&limit=1", nil).want(200).obj()["events"].([]any)
-		if len(history) != 1 || history[0].(object)["version"] != 5.0 {
-			t.Errorf("history after version 4: %v", history)
+		history := d.api("GET", "/users/"+id+"/history?before=4&limit=1", nil).want(200).obj()["events"].([]any)
+		if len(history) != 1 || history[0].(object)["version"] != 3.0 {
+			t.Errorf("history before version 4: %v", history)
 		}
-		if n := len(d.api("GET", "/users/"+id+"/history?after=99", nil).want(200).obj()["events"].([]any)); n != 0 {
-			t.Errorf("%d events after the last", n)
+		if n := len(d.api("GET", "/users/"+id+"/history?before=1", nil).want(200).obj()["events"].([]any)); n != 0 {
+			t.Errorf("%d events before the first", n)
 		}
-		for _, q := range []string{"?after=x", "?after=-1", "?limit=x", "?after=1.5"} {
-			d.api("GET", "/events"+q, nil).refused(400, scim.InvalidValue)
-			d.api("GET", "/users/"+id+"/history"+q, nil).refused(400, scim.InvalidValue)
+		for _, q := range []string{"x", "-1", "1.5"} {
+			d.api("GET", "/events?after="+q, nil).refused(400, scim.InvalidValue, "after")
+			d.api("GET", "/users/"+id+"/history?before="+q, nil).refused(400, scim.InvalidValue, "before")
+		}
+		for _, path := range []string{"/events", "/users/" + id + "/history"} {
+			d.api("GET", path+"?limit=x", nil).refused(400, scim.InvalidValue)
 		}
 		for _, q := range []string{"?limit=0", "?limit=-1", "?limit=99999999999999999999", "?after="} {
 			if n := len(d.api("GET", "/events"+q, nil).want(200).obj()["events"].([]any)); n != 6 {
@@ -196,13 +203,14 @@ func TestTrash_Purge(t *testing.T) {
 		if n := len(d.api("GET", "/trash", nil).obj()["trash"].([]any)); n != 0 {
 			t.Errorf("%d in the trash", n)
 		}
-		for _, path := range []string{"/events", "/users/" + id + "/history", "/trash", "/requests"} {
+		d.api("GET", "/users/"+id+"/history", nil).refused(404, "")
+		for _, path := range []string{"/events", "/trash", "/requests"} {
 			if r := d.api("GET", path, nil).want(200); bytes.Contains(r.body, []byte("canary")) {
 				t.Errorf("%s still has values: %s", path, r.body)
 			}
 		}
-		for _, e := range d.api("GET", "/users/"+id+"/history", nil).obj()["events"].([]any) {
-			if e := e.(object); e["purged"] != true || e["operation"] == nil || e["version"] == nil {
+		for _, e := range d.api("GET", "/events", nil).obj()["events"].([]any) {
+			if e := e.(object); (e["purged"] == true) != (e["resource"] == id) || e["operation"] == nil || e["version"] == nil {
 				t.Errorf("event after the purge: %v", e)
 			}
 		}

@@ -309,7 +309,7 @@ func (s *Server) revokeKey(r *request) error {
 }
 
 func (s *Server) events(r *request) error {
-	after, limit, err := cursor(r.query())
+	after, limit, err := cursor(r.query(), "after")
 	if err != nil {
 		return err
 	}
@@ -328,11 +328,11 @@ func (s *Server) events(r *request) error {
 }
 
 func (s *Server) history(r *request) error {
-	after, limit, err := cursor(r.query())
+	before, limit, err := cursor(r.query(), "before")
 	if err != nil {
 		return err
 	}
-	list, err := r.dir.History(r.Context(), r.dir.Model.Type("User"), r.PathValue("user"), after, limit)
+	list, err := r.dir.History(r.Context(), r.dir.Model.Type("User"), r.PathValue("user"), before, limit)
 	if err != nil {
 		return err
 	}
@@ -341,15 +341,15 @@ func (s *Server) history(r *request) error {
 	}{list})
 }
 
-// cursor reads after, a number, and limit.
-func cursor(q url.Values) (after int64, limit int, err error) {
-	if text := q.Get("after"); text != "" {
-		if after, err = strconv.ParseInt(text, 10, 64); err != nil || after < 0 {
-			return 0, 0, scim.Errorf(400, scim.InvalidValue, "after must be a number: the last one you have")
+// cursor reads the parameter name, a number, and limit.
+func cursor(q url.Values, name string) (mark int64, limit int, err error) {
+	if text := q.Get(name); text != "" {
+		if mark, err = strconv.ParseInt(text, 10, 64); err != nil || mark < 0 {
+			return 0, 0, scim.Errorf(400, scim.InvalidValue, "%s must be a number: the last one you have", name)
 		}
 	}
 	limit, err = integer(q, "limit", 0)
-	return after, limit, err
+	return mark, limit, err
 }
 
 func (s *Server) trash(r *request) error {
