@@ -48,8 +48,8 @@ func (d *dir) patch(path string, ops ...object) *reply {
 	return d.do("PATCH", path, object{"schemas": []string{scim.PatchOpURN}, "Operations": ops})
 }
 
-// ids are the values of a list in the body, sorted.
-func (r *reply) ids(attribute string) (ids []string) {
+// values are those of a list in the body, sorted.
+func (r *reply) values(attribute string) (ids []string) {
 	r.t.Helper()
 	list, _ := r.obj()[attribute].([]any)
 	for _, m := range list {
@@ -63,7 +63,7 @@ func (r *reply) ids(attribute string) (ids []string) {
 func (r *reply) members(want ...string) *reply {
 	r.t.Helper()
 	slices.Sort(want)
-	if diff := cmp.Diff(r.ids("members"), want); diff != "" {
+	if diff := cmp.Diff(r.values("members"), want); diff != "" {
 		r.t.Errorf("%s: members (-got +want):\n%s", r.what, diff)
 	}
 	return r
@@ -107,7 +107,7 @@ func TestGroups_Lifecycle(t *testing.T) {
 		d.patch("/Groups/"+id, edit("add", "members", values(p[0]))).refused(404, "")
 		d.do("PUT", "/Groups/"+id, group("Engines")).refused(404, "")
 		for _, id := range p {
-			if n := len(d.get("/Users/" + id).want(200).ids("groups")); n != 0 {
+			if n := len(d.get("/Users/" + id).want(200).values("groups")); n != 0 {
 				t.Errorf("a deleted group is still a group of its member: %d", n)
 			}
 		}
