@@ -27,14 +27,14 @@ var searched = []string{"externalId", "userName", "displayName", "emails.value",
 type index struct {
 	terms map[*scim.Attr]bool // true: a claim too
 	tops  map[*scim.Attr][]*scim.Attr
-	// account says that the resources are linked to accounts: see accountID.
+	// account says that these are users who are linked to accounts: see accountID.
 	account bool
 }
 
 func newIndex(t *scim.Type) *index {
 	x := &index{
 		terms: make(map[*scim.Attr]bool), tops: make(map[*scim.Attr][]*scim.Attr),
-		account: t.Attr(accountID) != nil,
+		account: t.Schema == scim.UserURN && t.Attr(accountID) != nil,
 	}
 	for _, a := range t.Attributes() {
 		if a.Path == "id" || !a.Unique() && !slices.Contains(searched, a.Path) {

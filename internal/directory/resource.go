@@ -93,7 +93,9 @@ func (d *Directory) Create(ctx context.Context, c Call, body *scim.Resource) (*R
 	if err != nil {
 		return nil, err
 	}
-	next = next.Set(accountID, d.service.account(next, ""))
+	if d.indexes[t].account {
+		next = next.Set(accountID, d.service.account(next, ""))
+	}
 	first, err := d.draft(next)
 	if err != nil {
 		return nil, err
