@@ -335,7 +335,12 @@ func (x *adopter) put(r *Resource, path string, raw jsontext.Value) {
 func (x *adopter) putItem(r *Resource, l leftover, others []leftover) {
 	a := x.typ.Attr(l.path)
 	from, err := fields([]byte(l.raw))
-	if a == nil || a.Type != TypeComplex || !a.MultiValued || a.hidden || err != nil {
+	var given []Member
+	var extra []field
+	if a != nil && a.Type == TypeComplex && a.MultiValued && !a.hidden && err == nil {
+		given, extra = x.item(a, from)
+	}
+	if len(given) == 0 {
 		x.left = append(x.left, l)
 		return
 	}
@@ -357,7 +362,6 @@ func (x *adopter) putItem(r *Resource, l leftover, others []leftover) {
 		return
 	}
 	members := slices.Clone(list[i].Members())
-	given, extra := x.item(a, from)
 	for _, m := range given {
 		if find(members, m.Attr).unset() {
 			members = put(members, m.Attr, m.Value)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -245,4 +246,87 @@ func sortedItems(doc string) string {
 	}
 	out, err := json.Marshal(members, json.Deterministic(true))
 	return fmt.Sprint(string(out), err)
+}
+
+func TestPatch_CarriesLeftovers(t *testing.T) {
+	t.Parallel()
+	typ := badge(t, "b")
+	p, _, err := typ.ParsePatch([]byte(`{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"replace","path":"b","value":"y"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, _, err := p.Apply(decoded(t, typ, []byte(`{"number":"1","a":"old","b":"x"}`)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := text(next), `{"~":[["a","old"]],"number":"1","b":"y"}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// Whatever is stored, Decode keeps it, and what it writes is a fixed point; or
+// it is no document.
+func FuzzDecode(f *testing.F) {
+	for _, s := range append(seeds(f, "decode", "create"), `{"~":[["a","x"],["d",{"y":"p"},{"x":"1"}]],"number":"1","d":[{"x":"1"}]}`, `{"~":[["d",{"x":"1"},{}],["c.y",[1]]],"c":{"y":{}}}`) {
+		f.Add(s)
+	}
+	typ := badge(f, "a:integer c(x y) d[](x y:boolean)|p")
+	f.Fuzz(func(t *testing.T, doc string) {
+		r, err := typ.Decode([]byte(doc))
+		if err != nil {
+			if status(err) != 500 {
+				t.Fatalf("got %v, want a 500", err)
+			}
+			return
+		}
+		once := r.Append(nil)
+		if !jsontext.Value(once).IsValid() {
+			t.Fatalf("not JSON: %s", once)
+		}
+		if twice := text(decoded(t, typ, once)); twice != string(once) {
+			t.Fatalf("not a fixed point:\n%s\n%s", once, twice)
+		}
+		if r.Get("id").Kind()+r.Get("meta").Kind()+r.Get("schemas").Kind() != scim.Absent {
+			return // Append writes none of them
+		}
+		answer, err := typ.Render(nil, once, &tableMeta, nil)
+		if err != nil || !jsontext.Value(answer).IsValid() || strings.Contains(string(answer), `"~":`) {
+			t.Fatalf("%v: %s", err, answer)
+		}
+	})
+}
+
+// A document is refused with a text for a client, or makes a model.
+func FuzzParseCustom(f *testing.F) {
+	for _, s := range seeds(f, "custom") {
+		f.Add(s)
+	}
+	rules, err := scim.Rules(scim.Standard)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, doc string) {
+		c, err := scim.ParseCustom([]byte(doc))
+		if err != nil {
+			e, _ := err.(*scim.Error)
+			if e == nil || e.Status != 400 || e.Detail == "" || len(e.Detail) > 6000 || !jsontext.Value(e.AppendJSON(nil)).IsValid() {
+				t.Fatalf("not an error for a client: %#v", err)
+			}
+			return
+		}
+		m, err := scim.NewModel(rules, c)
+		if err != nil {
+			if !strings.Contains(err.Error(), "no schema") {
+				t.Fatalf("taken, and then refused: %v", err)
+			}
+			return
+		}
+		for _, typ := range m.Types {
+			for _, a := range typ.Attributes() {
+				if typ.Attr(a.Path) != a {
+					t.Fatalf("%s: %s is another attribute", typ.Name, a.Path)
+				}
+			}
+		}
+	})
 }
