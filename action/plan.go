@@ -93,12 +93,12 @@ func Counts(changes []Change) (added, replaced, cleared int) {
 	return added, replaced, cleared
 }
 
-// readUser reads an answer of a service: exactly, or, as services differ, with
-// what the rules tolerate.
+// readUser reads an answer of a service: with what the rules tolerate, as
+// services differ, or as it is where they tolerate nothing.
 func readUser(t *scim.Type, doc jsontext.Value) (*scim.Resource, error) {
-	r, err := t.Decode(doc)
+	r, _, err := t.Parse(doc)
 	if err != nil {
-		r, _, err = t.Parse(doc)
+		r, err = t.Decode(doc)
 	}
 	return r, err
 }

@@ -201,11 +201,11 @@ func (j *bulkJob) complete() {
 // do does an operation whose references are resolved, but for those that never
 // will be.
 func (j *bulkJob) do(i int, o scim.BulkOperation) {
-	for _, ref := range o.References() {
-		if _, ok := j.creates[ref]; !ok {
-			j.fail(i, scim.Errorf(400, scim.InvalidValue, "no POST of this request has the bulkId %s", ref))
+	if refs := o.References(); len(refs) > 0 {
+		if _, ok := j.creates[refs[0]]; !ok {
+			j.fail(i, scim.Errorf(400, scim.InvalidValue, "no POST of this request has the bulkId %s", refs[0]))
 		} else {
-			j.fail(i, scim.Errorf(409, "", "the operation with the bulkId %s has failed", ref))
+			j.fail(i, scim.Errorf(409, "", "the operation with the bulkId %s has failed", refs[0]))
 		}
 		return
 	}
