@@ -300,15 +300,6 @@ func (s *Service) Delete(ctx context.Context, id string) error {
 	return err
 }
 
-// reread makes the next requests read directories and keys afresh.
-func (s *Service) reread() {
-	s.mu.Lock()
-	s.generation++
-	clear(s.directories)
-	clear(s.keys)
-	s.mu.Unlock()
-}
-
 // refold makes the terms and claims of every resource again where another
 // version of Unicode folded them, or another version of Roster chose them.
 func (s *Service) refold(ctx context.Context) error {

@@ -244,3 +244,12 @@ func (m *migration) refuse() {
 	}
 	p.Refused = strings.Join(reasons, "; ")
 }
+
+// reread makes the next requests read directories and keys afresh.
+func (s *Service) reread() {
+	s.mu.Lock()
+	s.generation++
+	clear(s.directories)
+	clear(s.keys)
+	s.mu.Unlock()
+}
