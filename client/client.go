@@ -11,10 +11,12 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/hashicorp/go-retryablehttp"
+	"golang.org/x/time/rate"
 )
 
 // A Client speaks to one service with one key. Its fields are options: they are
@@ -38,9 +40,10 @@ type Client struct {
 	// Retries is how often a request is tried again, at the most. Zero: 4.
 	// Negative: never. What is tried again: 429; 502, 503, 504, and a lost
 	// connection or a timeout. Writes carry an Idempotency-Key, the same in
-	// every attempt, which a Roster honours for 24 hours; where a service does
-	// not, PUT and DELETE are idempotent, and Users.Create looks whether an
-	// earlier attempt was done after all.
+	// every attempt, which a Roster honours for 24 hours. With any other service
+	// a request that may have been done already is tried again only when twice
+	// is as good as once: GET, PUT, DELETE, and a Patch that says so. Create
+	// looks first.
 	Retries int
 	// RetryWait is the wait before the first retry; it doubles with each, less
 	// up to a half at random. Zero: 500 ms.
@@ -51,6 +54,12 @@ type Client struct {
 	// Timeout bounds one attempt, its answer included. Zero: 30 s. The context
 	// bounds all of them.
 	Timeout time.Duration
+	// Rate bounds the requests a second, retries included; they wait for their
+	// turn. Zero: no bound.
+	Rate float64
+	// Burst is how many requests may be sent at once after a pause, under Rate.
+	// Zero: 1.
+	Burst int
 	// MaxAnswer bounds the body of one answer in bytes. Zero: 16 MiB.
 	MaxAnswer int64
 	// Logger is told of each retry. Nil: nothing is logged. Neither keys nor
@@ -59,6 +68,12 @@ type Client struct {
 
 	once  sync.Once
 	retry *retryablehttp.Client
+	limit *rate.Limiter // nil: none
+
+	// honoursKeys says that a Roster has answered: it does a request with an
+	// Idempotency-Key once, however often it is sent.
+	honoursKeys atomic.Bool
+	config      atomic.Pointer[ServiceProviderConfig] // nil: not asked for yet
 }
 
 // The defaults of Client.
@@ -85,6 +100,9 @@ type Request struct {
 	// IdempotencyKey names the request, so that the service does it once.
 	// Empty: one is made for POST, PUT, PATCH and DELETE.
 	IdempotencyKey string
+
+	repeatable bool // doing it twice is as doing it once
+	reads      bool // a POST that changes nothing
 }
 
 // An Answer is what a service said to one request.
@@ -147,7 +165,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (*Answer, error) {
 	if c.Directory != "" {
 		base += "/scim/directory/" + url.PathEscape(c.Directory)
 	}
-	if r.IdempotencyKey == "" && r.Method != http.MethodGet {
+	if r.IdempotencyKey == "" && r.Method != http.MethodGet && !r.reads {
 		keyed := *r
 		keyed.IdempotencyKey = rand.Text()
 		r = &keyed
@@ -194,7 +212,10 @@ func (c *Client) send(ctx context.Context, base, media string, r *Request) (*Ans
 	if len(r.Query) > 0 {
 		target += "?" + r.Query.Encode()
 	}
-	tries := &attempts{repeatable: r.IdempotencyKey != "" || r.Method != http.MethodPost && r.Method != http.MethodPatch}
+	tries := &attempts{
+		repeatable: r.repeatable || r.reads || r.Method != http.MethodPost && r.Method != http.MethodPatch,
+		keyed:      r.IdempotencyKey != "",
+	}
 	ctx = context.WithValue(ctx, attemptsKey{}, tries)
 	var body any
 	if len(r.Body) > 0 {
@@ -216,7 +237,9 @@ func (c *Client) send(ctx context.Context, base, media string, r *Request) (*Ans
 		req.Header.Set("If-Match", r.IfMatch)
 	}
 	if r.IdempotencyKey != "" {
-		req.Header.Set("Idempotency-Key", r.IdempotencyKey)
+		// Spelt like this, net/http does not take it as leave to send the request
+		// again by itself, which no attempt would be counted for.
+		req.Header["idempotency-key"] = []string{r.IdempotencyKey}
 	}
 
 	// The body is read inside the loop of retries: a connection that is lost in
@@ -232,7 +255,7 @@ func (c *Client) send(ctx context.Context, base, media string, r *Request) (*Ans
 	if resp != nil && err == nil && !read {
 		data, err = c.readAnswer(resp)
 	}
-	failure := &Error{Method: r.Method, Path: req.URL.Path, Attempts: tries.count}
+	failure := &Error{Method: r.Method, Path: req.URL.Path, Attempts: tries.count, unsure: tries.unsure > 0}
 	if err != nil {
 		failure.Err = transportError(ctx, err)
 		return nil, failure
@@ -242,7 +265,7 @@ func (c *Client) send(ctx context.Context, base, media string, r *Request) (*Ans
 		return a, nil
 	}
 	failure.Answer = a
-	failure.Err = answerError(a)
+	failure.Err = answerError(a, failure.Path)
 	return nil, failure
 }
 

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/roster-scim/roster/scim"
@@ -118,10 +119,12 @@ func TestError_EveryForm(t *testing.T) {
 		{"members of the wrong type", answer(400, `{"detail":{"a":1},"scimType":[],"message":"bad"}`),
 			scim.Error{Status: 400, Detail: "bad"}, ""},
 		{"Atlassian's failure", answer(401, `{"error":"Unauthorized","traceId":"abc"}`),
-			scim.Error{Status: 401, Detail: "Unauthorized"}, "abc"},
+			scim.Error{Status: 401, Detail: "Unauthorized. Check the key: it must be that of this directory, not that of an organization, and may have expired"}, "abc"},
 		{"HTML", answer(502, "<html>Bad gateway</html>", "Content-Type: text/html"),
 			scim.Error{Status: 502, Detail: "Bad Gateway (not an answer of a SCIM service, but text/html)"}, ""},
-		{"empty", answer(403, ""), scim.Error{Status: 403, Detail: "Forbidden (without a body)"}, ""},
+		{"plain text", answer(400, "Client sent an HTTP request\nto an HTTPS server.\n", "Content-Type: text/plain; charset=utf-8"),
+			scim.Error{Status: 400, Detail: "Bad Request (Client sent an HTTP request to an HTTPS server.)"}, ""},
+		{"empty", answer(500, ""), scim.Error{Status: 500, Detail: "Internal Server Error (without a body)"}, ""},
 		{"a name twice", answer(400, `{"detail":"one","detail":"two"}`), scim.Error{Status: 400, Detail: "two"}, ""},
 	}
 	for _, tt := range tests {
@@ -156,6 +159,13 @@ func TestRetry_PerMethodAndFault(t *testing.T) {
 		_, err := c.Users().Create(t.Context(), &User{UserName: "ada"}, nil)
 		return err
 	}
+	raw := func(c *Client) error {
+		_, err := c.Resources("/Users").Create(t.Context(), &Resource{Body: jsontext.Value(`{}`)}, nil)
+		return err
+	}
+	patch := func(o Operation) func(*Client) error {
+		return func(c *Client) error { _, err := c.Users().Patch(t.Context(), "u1", Patch{o}, nil); return err }
+	}
 	manage := func(c *Client) error {
 		_, err := c.Management().CreateDirectory(t.Context(), DirectoryCreate{Name: "n"})
 		return err
@@ -171,8 +181,11 @@ func TestRetry_PerMethodAndFault(t *testing.T) {
 		{"get after a dropped connection", get, []step{drop, answer(200, ada)}, 2, 0},
 		{"get after half an answer", get, []step{halve, answer(200, ada)}, 2, 0},
 		{"put after half an answer and a 504", put, []step{halve, answer(504, ""), answer(200, ada)}, 3, 0},
-		{"post after 502 with its key", post, []step{answer(502, "<html>"), answer(201, ada)}, 2, 0},
-		{"post after a drop with its key", post, []step{drop, answer(201, ada)}, 2, 0},
+		{"post after 429", post, []step{answer(429, ""), answer(201, ada)}, 2, 0},
+		{"raw post is not repeated after 502", raw, []step{answer(502, "<html>"), answer(201, ada)}, 1, 502},
+		{"raw post to a Roster is, with its key", raw, []step{answer(503, "", "Roster-Request-Id: r1"), answer(201, ada)}, 2, 0},
+		{"patch that can be repeated", patch(Replace("title", "CTO")), []step{drop, answer(200, ada)}, 2, 0},
+		{"patch that cannot", patch(Replace(`emails[type eq "work"].type`, "home")), []step{drop, answer(200, ada)}, 1, -1},
 		{"management post after 429", manage, []step{answer(429, ""), answer(201, `{"id":"d"}`)}, 2, 0},
 		{"management post is not repeated after 502", manage, []step{answer(502, ""), answer(201, `{"id":"d"}`)}, 1, 502},
 		{"management post is not repeated after a drop", manage, []step{drop, answer(201, `{"id":"d"}`)}, 1, -1},
@@ -187,15 +200,7 @@ func TestRetry_PerMethodAndFault(t *testing.T) {
 			c := s.client()
 			c.Retries = 2
 			err := tt.do(c)
-			var se *scim.Error
-			switch {
-			case tt.status == 0 && err != nil:
-				t.Errorf("got %v, want no error", err)
-			case tt.status < 0 && (err == nil || errors.As(err, &se)):
-				t.Errorf("got %v, want an error without an answer", err)
-			case tt.status > 0 && (!errors.As(err, &se) || se.Status != tt.status):
-				t.Errorf("got %v, want %d", err, tt.status)
-			}
+			wantStatus(t, err, tt.status)
 			if len(s.requests()) != tt.requests {
 				t.Errorf("got %d requests, want %d: %q", len(s.requests()), tt.requests, s.requests())
 			}

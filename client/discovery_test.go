@@ -29,3 +29,27 @@ func TestDiscovery(t *testing.T) {
 		}
 	}
 }
+
+func TestDiscovery_ReadsLooseTypes(t *testing.T) {
+	t.Parallel()
+	s := serve(t,
+		answer(200, `{"patch":{"supported":"True"},"bulk":{"supported":1},"x":null}`),
+		answer(200, `{"patch":{"supported":"True"},"bulk":{"maxOperations":"7"},"filter":null,"pagination":{"cursor":"true","maxPageSize":"50"}}`),
+		answer(200, `[{"id":"Device","endpoint":"/Devices","schemaExtensions":null}]`),
+		answer(200, `{"Resources":null}`))
+	c := s.client()
+	if cfg, err := c.ServiceProviderConfig(t.Context()); err == nil {
+		t.Errorf("1 passed as a boolean: %+v", cfg)
+	}
+	cfg, err := c.ServiceProviderConfig(t.Context())
+	if err != nil || !cfg.Patch.Supported || cfg.Bulk.MaxOperations != 7 || !cfg.Pagination.Cursor || cfg.Pagination.MaxPageSize != 50 {
+		t.Errorf("got %+v, %v", cfg, err)
+	}
+	types, err := c.ResourceTypes(t.Context())
+	if err != nil || len(types) != 1 || types[0].Endpoint != "/Devices" {
+		t.Errorf("got %v, %v", types, err)
+	}
+	if schemas, err := c.Schemas(t.Context()); err != nil || len(schemas) != 0 {
+		t.Errorf("got %v, %v", schemas, err)
+	}
+}

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -30,10 +29,17 @@ type Error struct {
 	// that was done though its answer was lost.
 	Attempts int
 	Err      error
+
+	unsure bool // the service may have done what was asked
 }
 
 func (e *Error) Error() string {
 	s := e.Method + " " + e.Path + ": " + e.Err.Error()
+	if e.Answer == nil {
+		if todo := transportAdvice(e.Err); todo != "" {
+			s += ": " + todo
+		}
+	}
 	if e.Attempts > 1 {
 		s += fmt.Sprintf(" (after %d attempts)", e.Attempts)
 	}
@@ -78,39 +84,51 @@ type errorBody struct {
 	TraceID  jsontext.Value `json:"traceId"`
 }
 
-// looseJSON reads what services send against RFC 8259's advice.
-var looseJSON = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-
 // maxDetail bounds what is repeated of an answer, in bytes.
 const maxDetail = 2000
 
-// answerError makes an error of an answer that is no success.
-func answerError(a *Answer) error {
+// answerError makes an error of an answer that is no success, to a request of
+// that path.
+func answerError(a *Answer, path string) error {
 	if a.Status < 400 {
-		err := fmt.Errorf("%d %s where a result was expected", a.Status, http.StatusText(a.Status))
-		if to, perr := url.Parse(a.Header.Get("Location")); perr == nil && to.Host != "" {
-			err = fmt.Errorf("%w: the service is at %s://%s, use that as the base URL", err, to.Scheme, to.Host)
+		s := fmt.Sprintf("%d %s where a result was expected", a.Status, http.StatusText(a.Status))
+		if a.Status >= 300 {
+			s += ": " + redirectAdvice(a.Header.Get("Location"))
 		}
-		return err
+		return errors.New(s)
 	}
 	se := &scim.Error{Status: a.Status}
+	se.Type, se.Detail = saidOf(a)
+	if todo := advice(a, path, se.Detail); todo != "" {
+		se.Detail = strings.TrimRight(se.Detail, ". ") + ". " + todo
+	}
+	return se
+}
+
+// saidOf returns the scimType and the text of an error, whatever its form is.
+func saidOf(a *Answer) (scimType, detail string) {
 	var body errorBody
 	if json.Unmarshal(a.Body, &body, looseJSON) == nil {
-		se.Type = text(body.ScimType)
+		scimType = text(body.ScimType)
 		for _, v := range []jsontext.Value{body.Detail, body.Message, body.Error} {
-			if se.Detail = text(v); se.Detail != "" {
-				return se
+			if detail = text(v); detail != "" {
+				return scimType, detail
 			}
 		}
 	}
-	se.Detail = http.StatusText(a.Status)
+	detail = http.StatusText(a.Status)
+	media := a.Header.Get("Content-Type")
+	said := strings.TrimSpace(string(a.Body))
 	switch {
-	case len(bytes.TrimSpace(a.Body)) == 0:
-		se.Detail += " (without a body)"
-	case !a.Body.IsValid():
-		se.Detail += " (not an answer of a SCIM service, but " + orElseText(a.Header.Get("Content-Type"), "something else") + ")"
+	case said == "":
+		detail += " (without a body)"
+	case a.Body.IsValid():
+	case strings.HasPrefix(media, "text/plain"):
+		detail += " (" + clip(strings.Join(strings.Fields(said), " ")) + ")"
+	default:
+		detail += " (not an answer of a SCIM service, but " + orElseText(media, "something else") + ")"
 	}
-	return se
+	return scimType, detail
 }
 
 // text returns the text of a JSON string or number, and "" of anything else.
@@ -118,16 +136,23 @@ func text(v jsontext.Value) string {
 	var s string
 	switch v.Kind() {
 	case '"':
-		if json.Unmarshal(v, &s, looseJSON) != nil {
+		b, err := jsontext.AppendUnquote(nil, v)
+		if err != nil && len(b) == 0 {
 			return ""
 		}
+		s = strings.ToValidUTF8(string(b), "\uFFFD")
 	case '0':
 		s = v.String()
 	}
+	return strings.TrimSpace(clip(s))
+}
+
+// clip cuts s to what is worth repeating.
+func clip(s string) string {
 	if len(s) > maxDetail {
 		s = strings.ToValidUTF8(s[:maxDetail], "") + "…"
 	}
-	return strings.TrimSpace(s)
+	return s
 }
 
 func orElseText(s, other string) string {
@@ -153,6 +178,9 @@ func transportError(ctx context.Context, err error) error {
 // unreadable is the error of a success whose body does not fit: the service did
 // what was asked.
 func unreadable(method, path string, a *Answer, err error) error {
-	return &Error{Method: method, Path: path, Answer: a, Attempts: a.Attempts,
-		Err: errors.New("the service answered " + strconv.Itoa(a.Status) + ", but its answer cannot be read: " + err.Error())}
+	s := "the service answered " + strconv.Itoa(a.Status) + ", but its answer cannot be read: " + err.Error()
+	if media := a.Header.Get("Content-Type"); strings.HasPrefix(media, "text/html") {
+		s += " (it is a web page: check the base URL)"
+	}
+	return &Error{Method: method, Path: path, Answer: a, Attempts: a.Attempts, Err: errors.New(s)}
 }

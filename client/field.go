@@ -1,8 +1,7 @@
 package client
 
 import (
-	"strings"
-
+	"errors"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -61,28 +60,15 @@ func (f *Field[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		return dec.SkipValue()
 	}
 	f.value, f.state = zero, set
+	var err error = errors.ErrUnsupported
 	switch p := any(&f.value).(type) {
 	case *bool:
-		if kind == '"' {
-			v, err := dec.ReadValue()
-			if err != nil {
-				return err
-			}
-			switch s := text(v); {
-			case strings.EqualFold(s, "true"):
-				*p = true
-				return nil
-			case strings.EqualFold(s, "false"):
-				return nil
-			}
-			return &json.SemanticError{JSONPointer: dec.StackPointer(), JSONValue: v.Clone()}
-		}
+		err = looseBool(dec, p)
 	case *string:
-		if kind == '0' {
-			v, err := dec.ReadValue()
-			*p = v.String()
-			return err
-		}
+		err = looseString(dec, p)
+	}
+	if err != errors.ErrUnsupported {
+		return err
 	}
 	return json.UnmarshalDecode(dec, &f.value)
 }

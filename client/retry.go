@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
+	"golang.org/x/time/rate"
 )
 
 // init makes the HTTP client that retries.
@@ -28,6 +29,9 @@ func (c *Client) init() {
 	retries := c.Retries
 	if retries == 0 {
 		retries = defaultRetries
+	}
+	if c.Rate > 0 {
+		c.limit = rate.NewLimiter(rate.Limit(c.Rate), max(c.Burst, 1))
 	}
 	c.retry = &retryablehttp.Client{
 		HTTPClient:     &plain,
@@ -52,6 +56,7 @@ func orElse(d, other time.Duration) time.Duration {
 // request's context: retryablehttp gives its hooks nothing else.
 type attempts struct {
 	repeatable bool // doing it twice is as doing it once
+	keyed      bool // it is so for a service that honours Idempotency-Keys
 	count      int
 	// unsure is the first attempt that failed and may have been carried out all
 	// the same; 0: none.
@@ -66,11 +71,45 @@ func attemptsOf(ctx context.Context) *attempts { return ctx.Value(attemptsKey{})
 func (a *attempts) mayBeDone() bool { return a.unsure > 0 && a.unsure < a.count }
 
 func (c *Client) beforeAttempt(_ retryablehttp.Logger, req *http.Request, retry int) {
+	c.takeTurn(req.Context())
 	attemptsOf(req.Context()).count++
 	if retry > 0 && c.Logger != nil {
 		c.Logger.LogAttrs(req.Context(), slog.LevelWarn, "request is tried again",
 			slog.String("method", req.Method), slog.String("path", req.URL.Path), slog.Int("retry", retry))
 	}
+}
+
+// takeTurn waits as Client.Rate demands, or until ctx ends: then the request
+// fails by itself.
+func (c *Client) takeTurn(ctx context.Context) {
+	if c.limit == nil {
+		return
+	}
+	turn := c.limit.Reserve()
+	if !wait(ctx, turn.Delay()) {
+		turn.Cancel()
+	}
+}
+
+// wait waits, and reports whether ctx has not ended before.
+func wait(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// pause waits as before a retry, n of which there were before it, and reports
+// whether there may be one.
+func (c *Client) pause(ctx context.Context, n int) bool {
+	return n < c.retry.RetryMax && wait(ctx, backoff(c.retry.RetryWaitMin, c.retry.RetryWaitMax, n, nil))
 }
 
 // checkRetry decides whether a request is tried again (see Client.Retries). It
@@ -80,6 +119,9 @@ func (c *Client) checkRetry(ctx context.Context, resp *http.Response, err error)
 		return false, nil
 	}
 	a := attemptsOf(ctx)
+	if resp != nil && resp.Header.Get("Roster-Request-Id") != "" {
+		c.honoursKeys.Store(true)
+	}
 	again, unsure := false, false
 	switch {
 	case err != nil:
@@ -93,7 +135,7 @@ func (c *Client) checkRetry(ctx context.Context, resp *http.Response, err error)
 		if a.unsure == 0 {
 			a.unsure = a.count
 		}
-		again = again && a.repeatable
+		again = again && (a.repeatable || a.keyed && c.honoursKeys.Load())
 	}
 	if wait, ok := retryAfter(resp, time.Now()); ok && wait > c.retry.RetryWaitMax {
 		again = false // sooner would be refused again

@@ -165,19 +165,56 @@ func (u *User) body() (jsontext.Value, error) {
 	if !u.Enterprise.IsZero() {
 		out.Schemas = append(out.Schemas, scim.EnterpriseUserURN)
 	}
-	var extra map[string]jsontext.Value
-	if len(u.Extra) > 0 {
-		if err := json.Unmarshal(u.Extra, &extra); err != nil {
-			return nil, fmt.Errorf("extra attributes: %w", err)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(extra)) {
-		if strings.HasPrefix(strings.ToLower(name), "urn:") {
-			out.Schemas = append(out.Schemas, name)
-		}
+	var err error
+	if out.Schemas, err = withExtensions(out.Schemas, u.Extra); err != nil {
+		return nil, err
 	}
 	if emails, ok := u.Emails.Get(); ok && len(emails) == 1 && emails[0].Primary.IsZero() {
 		out.Emails = Set([]MultiValue{Primary(emails[0])})
 	}
 	return json.Marshal(&out)
+}
+
+// withExtensions returns schemas with the extensions among extra, a JSON object.
+func withExtensions(schemas []string, extra jsontext.Value) ([]string, error) {
+	if len(extra) == 0 {
+		return schemas, nil
+	}
+	var members map[string]jsontext.Value
+	if err := json.Unmarshal(extra, &members); err != nil {
+		return nil, fmt.Errorf("extra attributes: %w", err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if strings.HasPrefix(strings.ToLower(name), "urn:") {
+			schemas = append(schemas, name)
+		}
+	}
+	return schemas, nil
+}
+
+// Users are the users of the directory.
+type Users struct{ Endpoint[User] }
+
+// Users returns the users of the directory.
+func (c *Client) Users() Users { return Users{Endpoint[User]{c, "/Users", "user"}} }
+
+func (u *User) read(data jsontext.Value) error { return json.Unmarshal(data, u, looseJSON) }
+
+func (u *User) answered(id string, a *Answer) {
+	u.Answer = a
+	if u.ID == "" {
+		u.ID = id
+	}
+}
+
+func (u *User) twin() string {
+	if u.UserName == "" {
+		return ""
+	}
+	return "userName eq " + Quote(u.UserName)
+}
+
+// readUser reads a user from the answer to another call.
+func readUser(method, path string, a *Answer) (*User, error) {
+	return new(Client).Users().read(method, path, "", a)
 }

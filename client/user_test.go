@@ -134,6 +134,13 @@ func TestUser_ReadsLooseTypes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var loose User
+	if err := loose.read([]byte(`{"id":7,"userName":8,"schemas":null,"groups":null,"groups":[{"value":9}],"meta":null,"name":null}`)); err != nil {
+		t.Fatal(err)
+	}
+	if loose.ID != "7" || loose.UserName != "8" || loose.Groups[0].Value != "9" || !loose.Name.IsNull() {
+		t.Errorf("got %+v", loose)
+	}
 	if u.ExternalID.Value() != "123" || !u.Active.Value() || u.Emails.Value()[0].Primary.Value() || !u.Meta.Created.IsZero() {
 		t.Errorf("got %+v", u)
 	}
