@@ -51,7 +51,7 @@ func transportAdvice(err error) string {
 	switch {
 	case errors.As(err, &cert):
 		return "the certificate is not trusted: check the host in the base URL, or let Client.HTTP trust the CA that signed it"
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "the service does not speak TLS there: check the base URL, which may have to begin with http:// or to have another port"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return "check the host in the base URL"

@@ -38,7 +38,7 @@ type BulkResult struct {
 	ID       string // of the resource; empty when the service did not say
 	Location string // its URL
 	Version  string // its ETag; empty: none
-	Err      error  // a *scim.Error for a status of 400 and above; else nil
+	Err      error  // a *scim.Error for a status of 400 and above, another error when the service gave none; else nil
 }
 
 // Bulk sends many operations in as few requests as the service takes (RFC 7644
@@ -300,7 +300,10 @@ func (j *bulkJob) take(i int, o *scim.BulkOperation, r *bulkAnswer, a *Answer) {
 		_ = json.Unmarshal(r.Status, &old, looseJSON)
 		status = text(old.Code)
 	}
-	res.Status, _ = strconv.Atoi(status)
+	var err error
+	if res.Status, err = strconv.Atoi(status); err != nil {
+		res.Err = errors.New("the service does not say what became of it")
+	}
 	res.Location, res.Version = r.Location, r.Version
 	res.ID = createdID(&Answer{Header: http.Header{"Location": {r.Location}}})
 	if res.ID == "" {

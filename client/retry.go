@@ -155,7 +155,7 @@ func judge(err error) (again, unsure bool) {
 	switch {
 	case errors.Is(err, errTooLarge):
 		return false, true
-	case errors.As(err, &cert), errors.As(err, &tlsr):
+	case errors.As(err, &cert), errors.As(err, &tlsr), errors.Is(err, http.ErrSchemeMismatch):
 		return false, false
 	case errors.As(err, &dns):
 		return !dns.IsNotFound, false
