@@ -70,10 +70,10 @@ type Client struct {
 	retry *retryablehttp.Client
 	limit *rate.Limiter // nil: none
 
-	// honoursKeys says that a Roster has answered: it does a request with an
+	// isRoster says that a Roster has answered: it does a request with an
 	// Idempotency-Key once, however often it is sent.
-	honoursKeys atomic.Bool
-	config      atomic.Pointer[ServiceProviderConfig] // nil: not asked for yet
+	isRoster atomic.Bool
+	config   atomic.Pointer[ServiceProviderConfig] // nil: not asked for yet
 }
 
 // The defaults of Client.
@@ -103,6 +103,7 @@ type Request struct {
 
 	repeatable bool // doing it twice is as doing it once
 	reads      bool // a POST that changes nothing
+	discard    bool // the body of a success is of no use
 }
 
 // An Answer is what a service said to one request.
@@ -247,13 +248,13 @@ func (c *Client) send(ctx context.Context, base, media string, r *Request) (*Ans
 	var data []byte
 	var read bool
 	req.SetResponseHandler(func(resp *http.Response) (err error) {
-		data, err = c.readAnswer(resp)
+		data, err = c.readAnswer(resp, r.discard)
 		read = err == nil
 		return err
 	})
 	resp, err := c.retry.Do(req)
 	if resp != nil && err == nil && !read {
-		data, err = c.readAnswer(resp)
+		data, err = c.readAnswer(resp, r.discard)
 	}
 	failure := &Error{Method: r.Method, Path: req.URL.Path, Attempts: tries.count, unsure: tries.unsure > 0}
 	if err != nil {
@@ -271,8 +272,14 @@ func (c *Client) send(ctx context.Context, base, media string, r *Request) (*Ans
 
 var errTooLarge = errors.New("the answer is larger than Client.MaxAnswer")
 
-func (c *Client) readAnswer(resp *http.Response) ([]byte, error) {
+// readAnswer reads the body of an answer. With discard, that of a success is
+// only read so that the connection can be used again, if it is not long.
+func (c *Client) readAnswer(resp *http.Response, discard bool) ([]byte, error) {
 	defer resp.Body.Close()
+	if discard && resp.StatusCode < 300 {
+		_, err := io.Copy(io.Discard, io.LimitReader(resp.Body, 256<<10))
+		return nil, err
+	}
 	limit := c.MaxAnswer
 	if limit <= 0 {
 		limit = defaultMaxAnswer

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -122,11 +123,6 @@ func (g Groups) inPieces(ctx context.Context, id string, members []string, o *Me
 			return 0, fmt.Errorf("member %d of the call has no id", i)
 		}
 	}
-	// The answer need not show the members, of which there may be many.
-	q, err := projection(nil, []string{"members"})
-	if err != nil {
-		return 0, err
-	}
 	piece := defaultPiece
 	if o != nil && o.Piece > 0 {
 		piece = o.Piece
@@ -138,7 +134,13 @@ func (g Groups) inPieces(ctx context.Context, id string, members []string, o *Me
 		if err != nil {
 			return done, err
 		}
-		_, err = g.c.Do(ctx, &Request{Method: http.MethodPatch, Path: path, Query: q, Body: body, repeatable: p.repeatable()})
+		r := &Request{Method: http.MethodPatch, Path: path, Body: body, repeatable: p.repeatable(), discard: true}
+		if g.c.isRoster.Load() {
+			// Not with others: there are services that change no more of a group
+			// than such a projection shows, and so lose its members.
+			r.Query = url.Values{"excludedAttributes": {"members"}}
+		}
+		_, err = g.c.Do(ctx, r)
 		var refused *scim.Error
 		switch {
 		case err == nil:

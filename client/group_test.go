@@ -42,14 +42,14 @@ func TestGroup_CreateAfterALostAnswer(t *testing.T) {
 
 func TestMembers_InPieces(t *testing.T) {
 	t.Parallel()
-	s := serve(t, drop, answer(204, ""))
+	s := serve(t, drop, answer(200, ada, "Roster-Request-Id: r1"))
 	done, err := s.client().Groups().AddMembers(t.Context(), "g1", []string{"a", "b", "c"}, &MemberOptions{Piece: 2})
 	if err != nil || done != 3 {
 		t.Errorf("got %d, %v", done, err)
 	}
-	add := `PATCH /scim/directory/d/Groups/g1?excludedAttributes=members {"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"add","path":"members","value":[%s]}]}`
-	two := fmt.Sprintf(add, `{"value":"a"},{"value":"b"}`)
-	if diff := cmp.Diff(s.requests(), []string{two, two, fmt.Sprintf(add, `{"value":"c"}`)}); diff != "" {
+	add := `PATCH /scim/directory/d/Groups/g1%s {"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"add","path":"members","value":[%s]}]}`
+	two := fmt.Sprintf(add, "", `{"value":"a"},{"value":"b"}`)
+	if diff := cmp.Diff(s.requests(), []string{two, two, fmt.Sprintf(add, "?excludedAttributes=members", `{"value":"c"}`)}); diff != "" {
 		t.Error(diff)
 	}
 
@@ -61,6 +61,13 @@ func TestMembers_InPieces(t *testing.T) {
 	}
 	if want := `{"op":"remove","path":"members[value eq \"b\\\"\"]"}`; !strings.Contains(s.requests()[2], want) {
 		t.Errorf("got %s, want %s in it", s.requests()[2], want)
+	}
+
+	s = serve(t, answer(200, strings.Repeat(" ", 5000)))
+	c := s.client()
+	c.MaxAnswer = 1000
+	if done, err := c.Groups().AddMembers(t.Context(), "g1", []string{"a"}, nil); err != nil || done != 1 {
+		t.Errorf("a group too large to show: got %d, %v", done, err)
 	}
 
 	s = serve(t, answer(413, ""))

@@ -120,7 +120,7 @@ func (c *Client) checkRetry(ctx context.Context, resp *http.Response, err error)
 	}
 	a := attemptsOf(ctx)
 	if resp != nil && resp.Header.Get("Roster-Request-Id") != "" {
-		c.honoursKeys.Store(true)
+		c.isRoster.Store(true)
 	}
 	again, unsure := false, false
 	switch {
@@ -135,7 +135,7 @@ func (c *Client) checkRetry(ctx context.Context, resp *http.Response, err error)
 		if a.unsure == 0 {
 			a.unsure = a.count
 		}
-		again = again && (a.repeatable || a.keyed && c.honoursKeys.Load())
+		again = again && (a.repeatable || a.keyed && c.isRoster.Load())
 	}
 	if wait, ok := retryAfter(resp, time.Now()); ok && wait > c.retry.RetryWaitMax {
 		again = false // sooner would be refused again
