@@ -16,7 +16,7 @@ func TestAdvice_OnAnswers(t *testing.T) {
 	const failure = `{"error":"Unauthorized","traceId":"t1"}`
 	get := func(c *Client) error { return second(c.Users().Get(t.Context(), "u1", nil)) }
 	admin := func(c *Client) error {
-		return second((&Organization{Client: c, ID: "o"}).ListLinks(t.Context(), "a"))
+		return second(c.Organization("o").ListLinks(t.Context(), "a"))
 	}
 	tests := []struct {
 		name   string

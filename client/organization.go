@@ -47,7 +47,7 @@ func (o Organization) ListLinksOfEmail(ctx context.Context, email string) ([]Sci
 	if err != nil {
 		return nil, err
 	}
-	return o.links(ctx, &Request{Method: http.MethodPost, Path: "/get-scim-links-for-email", Body: body})
+	return o.links(ctx, &Request{Method: http.MethodPost, Path: "/get-scim-links-for-email", Body: body, reads: true})
 }
 
 // Unlink takes its account from a user, which stays in its directory. One that
@@ -61,19 +61,21 @@ func (o Organization) Unlink(ctx context.Context, directory, userID string) erro
 	if err != nil {
 		return err
 	}
-	_, err = o.send(ctx, &Request{Method: http.MethodPatch, Path: "/scimDirectoryId/" + d + "/scimUserId/" + u + "/unlink", Body: jsontext.Value("{}")})
+	path := "/scimDirectoryId/" + d + "/scimUserId/" + u + "/unlink"
+	_, err = o.send(ctx, &Request{Method: http.MethodPatch, Path: path, Body: jsontext.Value("{}"), repeatable: true})
 	return err
 }
 
 // DeleteRecords deletes the records that are linked to an account, in every
-// directory; none is a *scim.Error with status 404.
+// directory; none is a *scim.Error with status 404, unless an earlier attempt of
+// the same call may have deleted them.
 func (o Organization) DeleteRecords(ctx context.Context, accountID string) error {
 	account, err := segment("account", accountID)
 	if err != nil {
 		return err
 	}
 	_, err = o.send(ctx, &Request{Method: http.MethodDelete, Path: "/user/" + account + "/onlyDeleteUserInDB"})
-	return err
+	return goneAfterAll(err)
 }
 
 func (o Organization) links(ctx context.Context, r *Request) ([]ScimLink, error) {
@@ -84,7 +86,7 @@ func (o Organization) links(ctx context.Context, r *Request) ([]ScimLink, error)
 	var out struct {
 		Links []ScimLink `json:"scimLinks"`
 	}
-	if err := json.Unmarshal(a.Body, &out); err != nil {
+	if err := json.Unmarshal(a.Body, &out, looseJSON); err != nil {
 		return nil, unreadable(r.Method, r.Path, a, err)
 	}
 	return out.Links, nil

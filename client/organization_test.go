@@ -65,3 +65,21 @@ func TestOrganization_NeedsIDs(t *testing.T) {
 		t.Errorf("sent %q", got)
 	}
 }
+
+func TestOrganization_LostAnswers(t *testing.T) {
+	t.Parallel()
+	s := serve(t, answer(503, ""), answer(200, `{"scimLinks":null}`), drop, answer(200, ""), drop, answer(404, "{}"))
+	org := s.client().Organization("o")
+	if links, err := org.ListLinksOfEmail(t.Context(), "ada@corp.example"); err != nil || len(links) != 0 {
+		t.Errorf("got %v, %v", links, err)
+	}
+	if err := org.Unlink(t.Context(), "d", "u"); err != nil {
+		t.Error(err)
+	}
+	if err := org.DeleteRecords(t.Context(), "712020:a"); err != nil {
+		t.Errorf("got %v, want none: the first attempt was done", err)
+	}
+	if len(s.requests()) != 6 || s.sentKeys()[0] != "" {
+		t.Errorf("sent %q with keys %q", s.requests(), s.sentKeys())
+	}
+}

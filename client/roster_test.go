@@ -181,8 +181,8 @@ func TestRoster_Organization(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := &client.Organization{Client: c, ID: org}
-	links, err := o.ListLinksByEmail(t.Context(), "ada@corp.example")
+	o := c.Organization(org)
+	links, err := o.ListLinksOfEmail(t.Context(), "ada@corp.example")
 	if err != nil || len(links) != 1 || links[0].UserID != u.ID || links[0].AccountID == "" {
 		t.Fatalf("got %+v, %v", links, err)
 	}
@@ -193,14 +193,14 @@ func TestRoster_Organization(t *testing.T) {
 	if err := o.Unlink(t.Context(), c.Directory, u.ID); err != nil {
 		t.Error(err)
 	}
-	if links, err = o.ListLinksByEmail(t.Context(), "ada@corp.example"); err != nil || len(links) != 1 || links[0].AccountID != "" {
+	if links, err = o.ListLinksOfEmail(t.Context(), "ada@corp.example"); err != nil || len(links) != 1 || links[0].AccountID != "" {
 		t.Errorf("got %+v, %v", links, err)
 	}
 	v, err := c.Users().Create(t.Context(), person("bob"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := o.DeleteUsers(t.Context(), v.External.AtlassianAccountID); err != nil {
+	if err := o.DeleteRecords(t.Context(), v.External.AtlassianAccountID); err != nil {
 		t.Error(err)
 	}
 	var se *scim.Error
