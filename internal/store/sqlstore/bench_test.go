@@ -139,3 +139,51 @@ func BenchmarkListPage100(b *testing.B) {
 		})
 	})
 }
+
+// One member more and then one less, of a group of so many, by one writer after
+// the other: they wait for the group's lock.
+func BenchmarkAddMember(b *testing.B) {
+	benchmark(b, []int{1_000, 10_000, 100_000}, func(b *testing.B, db *DB, users int) {
+		group := record(benchDirectory, "group", 1)
+		group.Type, group.Members = "Group", int64(users-1)
+		update(b, db, func(tx store.Tx) error {
+			if err := create(tx, group, store.Keys{}); err != nil {
+				return err
+			}
+			members := make([]store.Member, users-1)
+			for i := range members {
+				members[i] = store.Member{ID: benchID(i), Type: "User"}
+			}
+			_, err := tx.AddMembers(benchDirectory, "group", members)
+			return err
+		})
+		last := []string{benchID(users - 1)}
+		b.ResetTimer()
+		for range b.N {
+			err := db.Update(b.Context(), func(tx store.Tx) error {
+				g, err := tx.Get(benchDirectory, "Group", "group")
+				if err != nil {
+					return err
+				}
+				if g.Members == int64(users) {
+					_, err = tx.RemoveMembers(benchDirectory, "group", last)
+					g.Members--
+				} else {
+					var found []store.Member
+					if found, err = tx.Find(benchDirectory, last); err == nil {
+						_, err = tx.AddMembers(benchDirectory, "group", found)
+					}
+					g.Members++
+				}
+				if err != nil {
+					return err
+				}
+				g.Version++
+				return replace(tx, g, store.Keys{}, store.Keys{})
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -34,7 +34,7 @@ var (
 	lastSeqOf = same(`SELECT last_seq FROM resources WHERE directory = $1 AND type = $2 AND id = $3
 		UNION ALL SELECT last_seq FROM trash WHERE directory = $1 AND type = $2 AND id = $3`)
 	// linkEvent makes up for a prev that was not known when the event was written.
-	linkEvent   = differ(linkEventText+`$5`, linkEventText+`$5::BIGINT + currval('event_seq')`)
+	linkEvent   = differ(linkEventText+`$5`, linkEventText+`(SELECT $5::BIGINT + currval('event_seq'))`)
 	history     = chain(eventColumns, `version < $3 LIMIT $4`)
 	purgeEvents = chain(`seq, changes`, `purged = 0`)
 )

@@ -1,6 +1,9 @@
 package sqlstore
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/go-json-experiment/json"
 	"github.com/roster-scim/roster/internal/store"
 )
@@ -8,24 +11,37 @@ import (
 // Lists of ids travel as a JSON array, which both databases take apart.
 const (
 	sqliteIDs   = `(SELECT value FROM json_each($2))`
-	postgresIDs = `ANY (ARRAY(SELECT jsonb_array_elements_text(CAST(CAST($2 AS TEXT) AS JSONB))))`
+	postgresIDs = `jsonb_array_elements_text(CAST(CAST($2 AS TEXT) AS JSONB)) i (id)`
 )
 
+// PostgreSQL plans some of these before it has seen how large the tables are. So
+// each says how it is to be read: a row that belongs to another is looked up in a
+// subquery, and one of a list in a LATERAL one, which OFFSET 0 or a lock keeps
+// from being joined in any other way.
 var (
-	// CROSS JOIN keeps SQLite from reading resources first.
-	listMembers = same(`SELECT m.member, m.type, r.label FROM members m CROSS JOIN resources r
-		WHERE m.directory = $1 AND m.grp = $2 AND m.member > $3
-		AND r.directory = m.directory AND r.type = m.type AND r.id = m.member
-		ORDER BY m.member LIMIT $4`)
-	membershipsOf = `SELECT m.member, m.grp, r.label FROM members m CROSS JOIN resources r
-		WHERE m.directory = $1 AND r.directory = m.directory AND r.type = 'Group' AND r.id = m.grp AND m.member `
-	memberships    = differ(membershipsOf+`IN `+sqliteIDs+` ORDER BY m.member, m.grp`, membershipsOf+`= `+postgresIDs+` ORDER BY m.member, m.grp`)
-	membershipsOne = same(membershipsOf + `= $2 ORDER BY m.grp`)
+	// On PostgreSQL the row comparison fits the primary key alone.
+	listMembers = differ(
+		listMembersText+`m.member > $3 ORDER BY m.member LIMIT $4`,
+		listMembersText+`(m.grp, m.member) > ($2, $3) ORDER BY m.member LIMIT $4`)
+	memberships = differ(
+		membershipsText+`m.member IN `+sqliteIDs+` ORDER BY m.member, m.grp`,
+		`SELECT m.* FROM `+postgresIDs+` CROSS JOIN LATERAL (`+membershipsText+`m.member = i.id OFFSET 0) m ORDER BY m.member, m.grp`)
+	membershipsOne = same(membershipsText + `m.member = $2 ORDER BY m.grp`)
 	findResources  = differ(
-		`SELECT id, type, label FROM resources WHERE directory = $1 AND type IN ('User', 'Group') AND id IN `+sqliteIDs+` ORDER BY id`,
-		`SELECT id, type, label FROM resources WHERE directory = $1 AND type IN ('User', 'Group') AND id = `+postgresIDs+` ORDER BY id FOR KEY SHARE`)
+		`SELECT id, type, label FROM resources WHERE directory = $1 AND type IN ('User', 'Group') AND id IN `+sqliteIDs,
+		`SELECT r.* FROM `+postgresIDs+` CROSS JOIN (VALUES ('User'), ('Group')) t (type) CROSS JOIN LATERAL (
+			SELECT id, type, label FROM resources WHERE directory = $1 AND type = t.type AND id = i.id FOR KEY SHARE) r`)
 	insertMember = same(`INSERT INTO members (directory, grp, member, type) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`)
 	deleteMember = same(`DELETE FROM members WHERE directory = $1 AND grp = $2 AND member = $3`)
+)
+
+const (
+	listMembersText = `SELECT m.member, m.type, (SELECT r.label FROM resources r
+		WHERE r.directory = m.directory AND r.type = m.type AND r.id = m.member)
+		FROM members m WHERE m.directory = $1 AND m.grp = $2 AND `
+	membershipsText = `SELECT m.member, m.grp, (SELECT r.label FROM resources r
+		WHERE r.directory = m.directory AND r.type = 'Group' AND r.id = m.grp)
+		FROM members m WHERE m.directory = $1 AND `
 )
 
 func (r *reader) Members(directory, group, after string, limit int, fn func(store.Member) error) error {
@@ -58,6 +74,7 @@ func (t *tx) Find(directory string, ids []string) (list []store.Member, err erro
 		list = append(list, store.Member{ID: row.text(0), Type: row.text(1), Label: row.text(2)})
 		return nil
 	}, directory, array(ids))
+	slices.SortFunc(list, func(a, b store.Member) int { return strings.Compare(a.ID, b.ID) })
 	return list, wrap(err, "find resources")
 }
 
@@ -108,8 +125,8 @@ func (t *tx) changed(commands []command) ([]bool, error) {
 	return done, nil
 }
 
-// array returns ids as a JSON array.
+// array returns ids as a JSON array in which each stands once.
 func array(ids []string) string {
-	b, _ := json.Marshal(ids) // ids are text: no error
+	b, _ := json.Marshal(slices.Compact(slices.Sorted(slices.Values(ids)))) // ids are text: no error
 	return string(b)
 }

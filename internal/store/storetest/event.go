@@ -177,6 +177,20 @@ func testHistory(t *testing.T, s store.Store) {
 	equal(t, "gone", history(t, s, "b", 0, 10), nil)
 	update(t, s, func(tx store.Tx) error { return create(tx, user(dir, "b", 1), store.Keys{}) })
 	equal(t, "anew", history(t, s, "b", 0, 10), []int64{1})
+
+	// Who has the directory alone does not read what it replaces.
+	update(t, s, func(tx store.Tx) error {
+		if _, err := tx.LockDirectory(dir); err != nil {
+			return err
+		}
+		for v := int64(2); v <= 3; v++ {
+			if err := replace(tx, user(dir, "b", v), store.Keys{}, store.Keys{}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	equal(t, "replaced alone", history(t, s, "b", 0, 10), []int64{3, 2, 1})
 }
 
 // What is left after the oldest events were erased.
