@@ -129,27 +129,30 @@ func (d *Directory) List(ctx context.Context, q Query) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	if q.Cursor == nil || len(w.list) == 0 {
-		return page, nil
+	if q.Cursor != nil && len(w.list) > 0 {
+		err = l.turn(page, &w, at, cursor{issued: d.service.now(), total: page.Total, count: max(q.Count, 0)}, binding)
+	}
+	return page, err
+}
+
+// turn names the pages beside the one that w is, which is that of at, by cursors
+// like c.
+func (l *lister) turn(page *Page, w *window, at *cursor, c cursor, binding []byte) (err error) {
+	to := func(e entry, back bool) (string, error) {
+		c.back = back
+		c.position, err = l.place(e)
+		return l.directory.service.seal(&c, binding), err
 	}
 	back := at != nil && at.back
-	turn := func(e entry, back bool) (string, error) {
-		c := cursor{back: back, issued: d.service.now(), total: page.Total, count: max(q.Count, 0)}
-		var err error
-		c.position, err = l.place(e)
-		return d.service.seal(&c, binding), err
-	}
 	if back && w.more || !back && at != nil {
-		if page.Previous, err = turn(w.list[0], true); err != nil {
-			return nil, err
+		if page.Previous, err = to(w.list[0], true); err != nil {
+			return err
 		}
 	}
 	if back || w.more {
-		if page.Next, err = turn(w.list[len(w.list)-1], false); err != nil {
-			return nil, err
-		}
+		page.Next, err = to(w.list[len(w.list)-1], false)
 	}
-	return page, nil
+	return err
 }
 
 // narrow allows what Atlassian's service allows alone.
