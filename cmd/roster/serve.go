@@ -98,7 +98,7 @@ SIGTERM and Ctrl-C let it finish what it has accepted, and end it.`,
 	perCall(f, "chaos") // a forgotten variable must not break a service
 	f.Int64Var(&o.maxBulk, "max-bulk", server.DefaultMaxBulk, "largest body of a bulk request in `bytes`")
 	f.Int64Var(&o.maxBody, "max-body", server.DefaultMaxBody, "largest body of a request in `bytes`")
-	f.IntVar(&o.maxScan, "max-scan", directory.DefaultMaxScan, "`users` that a filter without an index looks through at the most")
+	f.IntVar(&o.maxScan, "max-scan", directory.DefaultMaxScan, "`resources` that a list looks through at the most where no index answers its filter or its order")
 	f.IntVar(&o.maxHeader, "max-header", 64<<10, "largest header of a request in `bytes`")
 	f.DurationVar(&o.headerTimeout, "header-timeout", 10*time.Second, "how long the header of a request may take")
 	f.DurationVar(&o.readTimeout, "read-timeout", time.Minute, "how long a whole request may take to arrive")
