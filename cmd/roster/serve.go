@@ -384,8 +384,8 @@ The key is shown this once. Try it:
   roster user create --url %s --user-name ada@corp.example --email ada@corp.example --title Engineer
   roster user update --url %s ID --user-name ada@corp.example --email ada@corp.example --title CTO
 
-Entra ID, Okta and other SCIM clients want a directory with the standard rules
-(PATCH and groups are not in this version yet): roster directory create "Okta" --rule-set standard
+Entra ID, Okta and other SCIM clients want a directory with the standard rules:
+roster directory create "Okta" --rule-set standard
 
 `, s.directory.ID, s.directory.RuleSet, base, s.dirs.Org(), s.key, s.key, base, s.key, s.url, s.url)
 }

@@ -133,9 +133,9 @@ func TestETag_CoversLinks(t *testing.T) {
 			}
 			return tag
 		}
-		tag := fresh("/Users/" + id)
+		fresh("/Users/" + id)
 		other := d.team("Motors", id)
-		tag = fresh("/Users/" + id)
+		tag := fresh("/Users/" + id)
 		// Both are of version 1.
 		d.put(id, user("ada", "displayName", "Ada", "title", "1"), "If-Match", first).want(200)
 		d.put(id, user("ada", "displayName", "Ada", "title", "2"), "If-Match", tag).refused(412, "")
