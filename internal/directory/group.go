@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -13,6 +14,9 @@ import (
 
 // memberPage is how many members are read at once.
 const memberPage = 1000
+
+// manyMembers is how many members make reading all of them a scan.
+const manyMembers = 10_000
 
 func isGroup(t *scim.Type) bool { return t.Schema == scim.GroupURN }
 
@@ -56,6 +60,19 @@ func (d *Directory) link(r store.Reader, t *scim.Type, list ...*Result) error {
 		}
 	}
 	return nil
+}
+
+// linkMany reads the links of one resource. Of groups with many members a few are
+// read at once, as of scans: each takes some 100 bytes of memory for a member.
+func (d *Directory) linkMany(ctx context.Context, res *Result) error {
+	if res.Members > manyMembers {
+		end, err := d.service.scan(ctx)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
+	return d.service.store.View(ctx, func(r store.Reader) error { return d.link(r, res.Type, res) })
 }
 
 // members calls fn for every member of a group, in the order of their ids.

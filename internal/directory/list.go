@@ -104,12 +104,11 @@ func (d *Directory) List(ctx context.Context, q Query) (*Page, error) {
 	}
 	l := d.newLister(ctx, q.Select)
 	if l.wide() {
-		select {
-		case d.service.scans <- struct{}{}:
-			defer func() { <-d.service.scans }()
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		end, err := d.service.scan(ctx)
+		if err != nil {
+			return nil, err
 		}
+		defer end()
 	}
 	page := &Page{}
 	err := d.service.store.View(ctx, func(r store.Reader) (err error) {
@@ -133,6 +132,16 @@ func (d *Directory) List(ctx context.Context, q Query) (*Page, error) {
 		err = l.turn(page, &w, at, cursor{issued: d.service.now(), total: page.Total, count: max(q.Count, 0)}, binding)
 	}
 	return page, err
+}
+
+// scan waits until another scan may begin; the caller calls end after it.
+func (s *Service) scan(ctx context.Context) (end func(), err error) {
+	select {
+	case s.scans <- struct{}{}:
+		return func() { <-s.scans }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // turn names the pages beside the one that w is, which is that of at, by cursors

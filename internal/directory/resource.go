@@ -153,11 +153,14 @@ func (d *Directory) Get(ctx context.Context, t *scim.Type, id string, links bool
 	}
 	res := &Result{Type: t}
 	err := d.service.store.View(ctx, func(r store.Reader) (err error) {
-		if res.Record, err = r.Get(d.ID, t.Name, id); err != nil || !links {
+		if res.Record, err = r.Get(d.ID, t.Name, id); err != nil || !links || res.Members > manyMembers {
 			return err
 		}
 		return d.link(r, t, res)
 	})
+	if err == nil && links && res.Members > manyMembers {
+		err = d.linkMany(ctx, res)
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, notFound(t, id)
 	}
@@ -337,7 +340,7 @@ func (d *Directory) write(ctx context.Context, c Call, fn func(store.Tx) (*Resul
 		switch {
 		case err == nil && c.Idempotency == nil && c.shows(res):
 			// Not in the transaction: that would keep other writers waiting.
-			return res, d.service.store.View(ctx, func(r store.Reader) error { return d.link(r, res.Type, res) })
+			return res, d.linkMany(ctx, res)
 		case err == nil:
 			return res, nil
 		case errors.Is(err, store.ErrNotFound): // the directory was deleted since it was read
