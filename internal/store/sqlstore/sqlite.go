@@ -126,15 +126,16 @@ func (e *sqliteEngine) ping(ctx context.Context) error {
 	})
 }
 
-// close closes the writer last: the last connection to close moves the log into
-// the database.
+// close ends the writer first, which calls the checkpointer, and closes its
+// connection last: the last one to close moves the log into the database.
 func (e *sqliteEngine) close() error {
 	if e.readers.close() {
 		<-e.writer.done
 		return nil
 	}
+	e.writer.end()
 	e.checkpoint.close()
-	return errors.Join(e.readers.drain(), e.writer.close(), e.lock.Close())
+	return errors.Join(e.readers.drain(), e.writer.conn.close(), e.lock.Close())
 }
 
 // readers is a pool of connections that read. The one that was used last is

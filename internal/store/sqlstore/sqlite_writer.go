@@ -119,8 +119,9 @@ func (w *writer) send(j *job) error {
 	}
 }
 
-// close waits for the jobs that were sent and ends the goroutine.
-func (w *writer) close() error {
+// end waits for the jobs that were sent and ends the goroutine. Its connection
+// stays open.
+func (w *writer) end() {
 	w.mu.Lock()
 	closed := w.closed
 	w.closed = true
@@ -129,10 +130,6 @@ func (w *writer) close() error {
 		close(w.jobs)
 	}
 	<-w.done
-	if closed {
-		return nil
-	}
-	return w.conn.close()
 }
 
 // run is the goroutine.
