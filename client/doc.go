@@ -11,7 +11,10 @@
 // A PUT replaces: what is left out of it is cleared. So every attribute is a
 // Field, which tells "leave it out" from null, from empty and from false, and a
 // User keeps the members it does not know: what was read can be sent back
-// whole.
+// whole. A Patch changes what it names alone.
+//
+// Users, Groups and Resources have the same calls: Create, Get, List, Search,
+// Replace, Patch, Delete. Bulk sends many changes in few requests.
 //
 // Errors are for errors.As: a *scim.Error when the service answered with one, or
 // with anything else that is no success, and around it a *Error with the

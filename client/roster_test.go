@@ -106,6 +106,20 @@ func TestRoster_UsersAndGroups(t *testing.T) {
 				t.Errorf("listed %q, want %q", listed, ids)
 			}
 
+			n := 0
+			for u, err := range c.Users().Search(ctx, &client.ListOptions{Filter: "userName sw " + client.Quote("n"), SortBy: "userName", Descending: true, Count: 3}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want := fmt.Sprintf("n%d@corp.example", 6-n); u.UserName != want {
+					t.Errorf("got %s, want %s", u.UserName, want)
+				}
+				n++
+			}
+			if n != 7 {
+				t.Errorf("found %d users", n)
+			}
+
 			g, err := c.Groups().Create(ctx, &client.Group{DisplayName: "all", Members: client.Set(client.Members(ids[0]))}, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -125,6 +139,9 @@ func TestRoster_UsersAndGroups(t *testing.T) {
 			if _, err := c.Groups().Get(ctx, g.ID, nil); !errors.As(err, &se) || se.Status != 404 {
 				t.Errorf("got %v, want 404", err)
 			}
+			if cfg, err := c.ServiceProviderConfig(ctx); err != nil || !cfg.Pagination.Cursor || !cfg.Bulk.Supported {
+				t.Errorf("got %+v, %v", cfg, err)
+			}
 			types, err := c.ResourceTypes(ctx)
 			if err != nil || !slices.ContainsFunc(types, func(r *client.ResourceType) bool { return r.Endpoint == "/Groups" }) {
 				t.Errorf("got %v, %v", types, err)
@@ -134,6 +151,35 @@ func TestRoster_UsersAndGroups(t *testing.T) {
 				t.Errorf("got %+v, %v", raw, err)
 			}
 		})
+	}
+}
+
+// A list of several pages is by cursor: nobody is missed though others are
+// deleted meanwhile.
+func TestRoster_ListWhileUsersAreDeleted(t *testing.T) {
+	t.Parallel()
+	c, _ := roster(t, scim.Standard, nil)
+	ctx := t.Context()
+	var ids []string
+	for i := range 10 {
+		u, err := c.Users().Create(ctx, person(fmt.Sprintf("n%d", i)), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, u.ID)
+	}
+	var listed []string
+	for u, err := range c.Users().List(ctx, &client.ListOptions{Count: 2}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed = append(listed, u.ID)
+		if err := c.Users().Delete(ctx, u.ID, nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if slices.Sort(listed); !slices.Equal(listed, slices.Sorted(slices.Values(ids))) {
+		t.Errorf("listed %d of %d", len(listed), len(ids))
 	}
 }
 
