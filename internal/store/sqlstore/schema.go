@@ -208,15 +208,21 @@ func migratePostgres(ctx context.Context, dsn string, s Schema, logger *slog.Log
 	if err != nil {
 		return err
 	}
-	err = up(ctx, goose.DialectPostgres, folder(kindPostgres), stdlib.OpenDB(*config), logger)
-	if err != nil {
-		// Another process may have migrated at the same time: each migration is
-		// one transaction, so one of the two succeeds and the other fails.
-		if now, e := readSchema(ctx, dsn); e == nil && len(now.Pending) == 0 {
+	for len(s.Pending) > 0 {
+		err := up(ctx, goose.DialectPostgres, folder(kindPostgres), stdlib.OpenDB(*config), logger)
+		if err == nil {
 			return nil
 		}
+		// Another process may migrate at the same time: each migration is one
+		// transaction, so one of the two succeeds and the other fails, and goes on
+		// with the next.
+		now, e := readSchema(ctx, dsn)
+		if e != nil || now.Current == s.Current {
+			return err
+		}
+		s = now
 	}
-	return err
+	return nil
 }
 
 // up runs the pending migrations and closes db.
