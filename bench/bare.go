@@ -67,6 +67,22 @@ type bareMeta struct {
 	Location     string    `json:"location"`
 }
 
+type barePatch struct {
+	Schemas    []string `json:"schemas"`
+	Operations []struct {
+		Op    string `json:"op"`
+		Path  string `json:"path"`
+		Value any    `json:"value"`
+	} `json:"Operations"`
+}
+
+type bareGroup struct {
+	Schemas     []string `json:"schemas"`
+	ID          string   `json:"id"`
+	DisplayName string   `json:"displayName"`
+	Meta        bareMeta `json:"meta"`
+}
+
 // serveBare serves until ctx ends. Like roster serve it tells on stdout where it
 // listens.
 func serveBare(ctx context.Context, stdout io.Writer) error {
@@ -94,6 +110,8 @@ type bare struct {
 	user []byte // the answer to a GET of one, 1 KB
 	one  []byte // to a filter
 	page []byte // to a list of pageSize
+
+	decoded bareUser
 }
 
 const bareID = "00000000-0000-7000-8000-000000000000"
@@ -107,7 +125,8 @@ func newBare() (*bare, error) {
 		rows := bytes.Join(slices.Repeat([][]byte{answer}, n), []byte(","))
 		return fmt.Appendf(nil, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],"totalResults":%d,"startIndex":1,"itemsPerPage":%d,"Resources":[%s]}`, n, n, rows)
 	}
-	return &bare{user: answer, one: list(1), page: list(pageSize)}, nil
+	s := &bare{user: answer, one: list(1), page: list(pageSize)}
+	return s, json.Unmarshal(answer, &s.decoded)
 }
 
 func (s *bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -127,6 +146,17 @@ func (s *bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		send(w, status, answer)
+	case http.MethodPatch:
+		body := make([]byte, max(r.ContentLength, 0))
+		if _, err := io.ReadFull(r.Body, body); err != nil {
+			return // the client has gone
+		}
+		answer, err := s.patch(body, strings.Contains(r.URL.Path, "/Groups/"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		send(w, http.StatusOK, answer)
 	case http.MethodGet:
 		switch query := r.URL.RawQuery; {
 		case query == "":
@@ -139,6 +169,18 @@ func (s *bare) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.Error(w, r.Method, http.StatusMethodNotAllowed)
 	}
+}
+
+// patch decodes a PATCH and encodes what it is about: always the same.
+func (s *bare) patch(body []byte, group bool) ([]byte, error) {
+	var p barePatch
+	if err := json.Unmarshal(body, &p); err != nil {
+		return nil, err
+	}
+	if group {
+		return json.Marshal(&bareGroup{Schemas: p.Schemas, ID: bareID, DisplayName: "Group 0", Meta: s.decoded.Meta})
+	}
+	return json.Marshal(&s.decoded)
 }
 
 func send(w http.ResponseWriter, status int, body []byte) {

@@ -17,9 +17,12 @@ type target struct {
 	name  string
 	bare  bool // it stores nothing, and its answers are not looked at
 	key   string
-	path  string // of the users
-	users int    // how many there are
-	ids   []byte // theirs, idLength bytes each
+	path  string          // of the users
+	users int             // how many there are
+	ids   []byte          // theirs, idLength bytes each
+	turns []atomic.Uint32 // how often active of each was changed
+
+	groups []*group
 }
 
 const idLength = len(bareID)
@@ -163,11 +166,17 @@ func (w *work) run(c *conn) (latencies []time.Duration, err error) {
 
 // keepID notes the id of a user that was made.
 func (t *target) keepID(user int, body []byte) error {
+	id, err := idOf(body)
+	copy(t.id(user), id)
+	return err
+}
+
+// idOf returns the id in an answer.
+func idOf(body []byte) (string, error) {
 	const name = `"id":"`
 	i := bytes.Index(body, []byte(name))
 	if i < 0 || len(body) < i+len(name)+idLength || body[i+len(name)+idLength] != '"' {
-		return fmt.Errorf("no id of %d characters in %.500q", idLength, body)
+		return "", fmt.Errorf("no id of %d characters in %.500q", idLength, body)
 	}
-	copy(t.id(user), body[i+len(name):])
-	return nil
+	return string(body[i+len(name):][:idLength]), nil
 }

@@ -67,7 +67,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.SetOutput(stderr)
 	users := f.String("users", "1000,100000", "how many users there are, one table for each `number`")
 	only := f.String("only", "", "measure only the operations that this `expression` matches (POST is always: it makes the users)")
-	quick := f.Bool("quick", false, "500 users and short turns: shows that it runs, says nothing about speed")
+	quick := f.Bool("quick", false, "1,000 users and short turns: shows that it runs, says nothing about speed")
 	f.IntVar(&o.rounds, "rounds", 5, "turns that each server gets for each operation")
 	f.DurationVar(&o.duration, "duration", 2*time.Second, "length of a turn")
 	f.IntVar(&o.connections, "connections", 64, "requests under way at once")
@@ -76,7 +76,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		return nil, err
 	}
 	if *quick {
-		*users, o.rounds, o.duration, o.connections = "500", 1, 200*time.Millisecond, 16
+		*users, o.rounds, o.duration, o.connections = "1000", 1, 200*time.Millisecond, 16
 	}
 	for text := range strings.SplitSeq(*users, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(text))

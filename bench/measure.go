@@ -131,8 +131,13 @@ func (b *bench) measureUsers(ctx context.Context, users int) (err error) {
 	if err := b.createUsers(ctx, subjects, users); err != nil {
 		return err
 	}
+	for _, s := range subjects {
+		if err := s.createGroups(ctx); err != nil {
+			return err
+		}
+	}
 	for _, op := range operations {
-		if b.only.MatchString(op.name) {
+		if b.only.MatchString(op.name) && op.users <= users {
 			if err := b.measureOperation(ctx, subjects, op); err != nil {
 				return err
 			}

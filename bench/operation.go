@@ -14,6 +14,7 @@ const pageSize = 100
 type operation struct {
 	name   string
 	status int // of the answer
+	users  int // that a directory must have; 0: any number
 	// request appends the next request to b; user is a random one, or for POST
 	// the next.
 	request func(b []byte, t *target, rnd *rand.Rand, user int) []byte
@@ -70,6 +71,11 @@ var operations = []*operation{
 	filter("emails.value", "ada.", "@home.example"),
 	list("list the first 100", func(*target, *rand.Rand) int { return 1 }),
 	list("list any page of 100", func(t *target, rnd *rand.Rand) int { return 1 + pageSize*rnd.IntN(t.users/pageSize) }),
+	getWithGroups(),
+	patchActive(),
+	patchMember(groupSizes[0]),
+	patchMember(groupSizes[1]),
+	patchMember(groupSizes[2]),
 }
 
 // filter is a search for one user by a value that only that one has.

@@ -116,6 +116,7 @@ func (r *report) write(w io.Writer) error {
 			median(row.bare, turn.rate), micros(cpu(row.bare)), row.ratio(), row.budget, row.verdict())
 	}
 	r.writeFlatness(&b)
+	r.writeGroups(&b)
 	if len(r.restarts) > 0 {
 		b.WriteString("\nFrom the start of a server to its first answer, and its memory then:\n\n")
 	}
@@ -147,6 +148,32 @@ func (r *report) writeFlatness(b *bytes.Buffer) {
 			mark = " **not flat**"
 		}
 		fmt.Fprintf(b, "- %s, %s: %s µs, %s µs: %+.0f %%%s\n", first.database, first.op.name, micros(before), micros(after), 100*(growth-1), mark)
+	}
+}
+
+// writeGroups compares a change of the smallest group with one of the largest.
+func (r *report) writeGroups(b *bytes.Buffer) {
+	for i, small := range r.rows {
+		if small.op.users != groupSizes[0] {
+			continue
+		}
+		large := small
+		for _, row := range r.rows[i:] {
+			if row.users == small.users && row.database == small.database && row.op.users > large.op.users {
+				large = row
+			}
+		}
+		if large == small {
+			continue
+		}
+		before, after := cpu(small.turns), cpu(large.turns)
+		growth := float64(after) / float64(max(before, 1))
+		mark := ""
+		if growth > flatness {
+			mark = " **not flat**"
+		}
+		fmt.Fprintf(b, "\n%d users, %s: %s: %s µs, of %d: %s µs: %+.0f %%%s\n",
+			small.users, small.database, small.op.name, micros(before), large.op.users, micros(after), 100*(growth-1), mark)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/roster-scim/roster/client"
 )
@@ -46,7 +47,7 @@ func newRoster(ctx context.Context, p *process, name string, users int) (*target
 	}
 	return &target{
 		process: p, name: name, key: benchKey, path: "/scim/directory/" + id + "/Users",
-		users: users, ids: make([]byte, users*idLength),
+		users: users, ids: make([]byte, users*idLength), turns: make([]atomic.Uint32, users),
 	}, nil
 }
 
@@ -74,9 +75,13 @@ func newBareTarget(ctx context.Context, dir string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &target{
+	t := &target{
 		process: p, name: "bare", bare: true, key: benchKey,
 		path: "/scim/directory/" + bareID + "/Users", users: pageSize,
-		ids: bytes.Repeat([]byte(bareID), pageSize),
-	}, nil
+		ids: bytes.Repeat([]byte(bareID), pageSize), turns: make([]atomic.Uint32, pageSize),
+	}
+	for _, size := range groupSizes {
+		t.groups = append(t.groups, &group{id: bareID, members: size})
+	}
+	return t, nil
 }
