@@ -34,8 +34,11 @@ func label(r *scim.Resource) string {
 
 // shows reports whether the answer to a write shows the links of its result.
 func (c *Call) shows(res *Result) bool {
-	return c.Links && res != nil && res.Answer == nil && (c.MaxLinks == 0 || res.Members <= int64(c.MaxLinks))
+	return c.Links && res != nil && res.Answer == nil && res.linked() && (c.MaxLinks == 0 || res.Members <= int64(c.MaxLinks))
 }
+
+// linked reports whether a resource that Get has read has links.
+func (r *Result) linked() bool { return r.Joined || r.Members > 0 }
 
 // link reads the links of resources of one type.
 func (d *Directory) link(r store.Reader, t *scim.Type, list ...*Result) error {

@@ -153,7 +153,7 @@ func (d *Directory) Get(ctx context.Context, t *scim.Type, id string, links bool
 	}
 	res := &Result{Type: t}
 	err := d.service.store.View(ctx, func(r store.Reader) (err error) {
-		if res.Record, err = r.Get(d.ID, t.Name, id); err != nil || !links || res.Members > manyMembers {
+		if res.Record, err = r.Get(d.ID, t.Name, id); err != nil || !links || !res.linked() || res.Members > manyMembers {
 			return err
 		}
 		return d.link(r, t, res)

@@ -86,6 +86,7 @@ func (d *Directory) Restore(ctx context.Context, c Call, t *scim.Type, id string
 		if err := m.write(); err != nil || isGroup(t) {
 			return &Result{Type: t, Record: &rec}, err
 		}
+		rec.Joined = len(links) > 0
 		return &Result{Type: t, Record: &rec}, d.rejoin(tx, c, &rec, links)
 	})
 }

@@ -43,6 +43,9 @@ type Record struct {
 	Label string
 	// Members is how many members a group has.
 	Members int64
+	// Joined says that it is a direct member of a group. Get alone fills it: who
+	// shows the groups of one resource need not ask for them when there are none.
+	Joined bool
 }
 
 // A Member is a member of a group.

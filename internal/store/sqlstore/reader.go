@@ -17,7 +17,7 @@ type reader struct {
 var _ store.Reader = (*reader)(nil)
 
 var (
-	getResource = same(`SELECT version, created, modified, doc, members FROM resources
+	getResource = same(`SELECT version, created, modified, doc, members, ` + joined + ` FROM resources r
 		WHERE directory = $1 AND type = $2 AND id = $3`)
 	listResources = listing(`SELECT id, version, created, modified, doc, members FROM resources
 		WHERE directory = $1 AND type = $2 AND id > $3 ORDER BY id ASC LIMIT $4 OFFSET $5`)
@@ -59,6 +59,10 @@ func listing(text string) [2]*statement {
 // last comes after every id and value, which have at most 1,000 bytes.
 var last = strings.Repeat("\U0010FFFF", 251)
 
+// joined is 1 where a resource r is a member of a group, else 0.
+const joined = `CASE WHEN EXISTS (SELECT 1 FROM members m WHERE m.directory = r.directory AND m.member = r.id)
+	THEN CAST(1 AS BIGINT) ELSE CAST(0 AS BIGINT) END`
+
 // errStop ends a query after the row that was wanted.
 var errStop = errors.New("stop")
 
@@ -87,6 +91,7 @@ func (r *reader) get(s *statement, directory, typ, id string, also func(row)) (*
 		rec.Modified = row.time(2)
 		rec.Doc = row.bytes(3)
 		rec.Members = row.int(4)
+		rec.Joined = row.int(5) != 0
 		also(row)
 	}, directory, typ, id)
 	if err != nil {

@@ -38,11 +38,12 @@ type count struct {
 }
 
 var (
-	lockResource = differ(
-		`SELECT version, created, modified, doc, members, last_seq, rowid FROM resources WHERE directory = $1 AND type = $2 AND id = $3`,
-		`SELECT version, created, modified, doc, members, last_seq, CAST(0 AS BIGINT) FROM resources
-		WHERE directory = $1 AND type = $2 AND id = $3 FOR NO KEY UPDATE`)
 	// FOR NO KEY UPDATE: who makes a user a member must not wait for who changes it.
+	lockResource = differ(
+		`SELECT version, created, modified, doc, members, `+joined+`, last_seq, rowid FROM resources r
+		WHERE directory = $1 AND type = $2 AND id = $3`,
+		`SELECT version, created, modified, doc, members, `+joined+`, last_seq, CAST(0 AS BIGINT) FROM resources r
+		WHERE directory = $1 AND type = $2 AND id = $3 FOR NO KEY UPDATE`)
 	// The parameters have casts because nothing else tells PostgreSQL their types
 	// in a SELECT.
 	insertResource = differ(
@@ -107,7 +108,7 @@ func (t *tx) finish() error {
 
 func (t *tx) Get(directory, typ, id string) (*store.Record, error) {
 	var last, rowid int64
-	r, err := t.get(lockResource, directory, typ, id, func(row row) { last, rowid = row.int(5), row.int(6) })
+	r, err := t.get(lockResource, directory, typ, id, func(row row) { last, rowid = row.int(6), row.int(7) })
 	if err == nil {
 		l := t.lock(directory, typ, id)
 		l.version, l.last, l.row = r.Version, last, rowid
