@@ -201,7 +201,7 @@ func repeated[T any](p *page[T], seen map[[sha256.Size]byte]bool, first string, 
 		if at.byCursor {
 			return errors.New("list: the service gives a page twice, by different cursors")
 		}
-		return fmt.Errorf("list: the page from %d begins as an earlier one did: the service does not page by startIndex", at.start)
+		return fmt.Errorf("list: the page from %d begins as an earlier one did: the service does not page by startIndex; Search may do better", at.start)
 	}
 	seen[p.sum] = true
 	return nil
