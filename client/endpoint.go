@@ -2,7 +2,9 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"net/http"
 	"net/url"
@@ -99,7 +101,7 @@ func (e Endpoint[T]) Create(ctx context.Context, v *T, o *WriteOptions) (*T, err
 	if err != nil {
 		return nil, err
 	}
-	r := &Request{Method: http.MethodPost, Path: e.path, Query: q, Body: body, IdempotencyKey: o.IdempotencyKey}
+	r := &Request{Method: http.MethodPost, Path: e.path, Query: q, Body: body, IdempotencyKey: cmp.Or(o.IdempotencyKey, rand.Text())}
 	for sent, n := 0, 0; ; n++ {
 		a, err := e.c.Do(ctx, r)
 		if err == nil {

@@ -275,8 +275,11 @@ func TestCreate_AfterALostAnswer(t *testing.T) {
 				t.Errorf("got %+v", got)
 			}
 			var methods []string
-			for _, line := range s.requests() {
+			for i, line := range s.requests() {
 				method, uri, _ := strings.Cut(line, " ")
+				if key := s.sentKeys()[i]; method == "POST" && key != s.sentKeys()[0] {
+					t.Errorf("the Idempotency-Key changed to %s", key)
+				}
 				methods = append(methods, method)
 				if want := "/scim/directory/d/Users?count=2&filter=userName+eq+%22a%5C%22da%22&startIndex=1"; method == "GET" && uri != want {
 					t.Errorf("got %s, want %s", uri, want)
