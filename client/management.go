@@ -132,6 +132,12 @@ func (m Management) DeleteDirectory(ctx context.Context, id string) error {
 	return err
 }
 
+// OwnKey returns the key that the client uses, without its secret: what it may
+// do, and where.
+func (m Management) OwnKey(ctx context.Context) (*roster.Key, error) {
+	return call[*roster.Key](ctx, m, http.MethodGet, "/key", nil, nil)
+}
+
 // A KeyCreate says what a new key is to be.
 type KeyCreate struct {
 	Name    string         `json:"name"`

@@ -34,6 +34,7 @@ func TestManagement_Requests(t *testing.T) {
 		{`GET /api/v1/directories/x/schemas`, func(m Management) error { return second(m.GetSchemas(ctx, "x")) }},
 		{`PUT /api/v1/directories/x/schemas {"schemas":[]}`, func(m Management) error { return m.ReplaceSchemas(ctx, "x", jsontext.Value(`{"schemas":[]}`)) }},
 		{`DELETE /api/v1/directories/x`, func(m Management) error { return m.DeleteDirectory(ctx, "x") }},
+		{`GET /api/v1/key`, func(m Management) error { return second(m.OwnKey(ctx)) }},
 		{`GET /api/v1/keys`, func(m Management) error { return second(m.ListKeys(ctx, "")) }},
 		{`POST /api/v1/directories/x/keys {"name":"okta","scopes":["users:write"],"expiresAt":"2027-01-01T00:00:00Z"}`, func(m Management) error {
 			return second(m.CreateKey(ctx, "x", KeyCreate{Name: "okta", Scopes: []roster.Scope{roster.ScopeUsersWrite}, Expires: expires}))

@@ -71,6 +71,7 @@ func (s *Server) routes() (mux *http.ServeMux, patterns []string) {
 	add("GET /api/v1/directories/{directory}/schemas", in(roster.ScopeAdmin, s.schemas))
 	add("PUT /api/v1/directories/{directory}/schemas", in(roster.ScopeAdmin, s.replaceSchemas))
 
+	add("GET /api/v1/key", s.ownKey)
 	add("GET /api/v1/keys", operator(s.listKeys))
 	add("POST /api/v1/keys", operator(s.createKey))
 	add("POST /api/v1/keys/{key}/rotate", operator(s.rotateKey))
@@ -220,6 +221,15 @@ func (s *Server) deleteDirectory(r *request) error {
 	s.requests.drop(id)
 	r.send(http.StatusNoContent, nil, nil)
 	return nil
+}
+
+// ownKey shows the key that the request was made with, so that its holder can
+// see what it may do without trying.
+func (s *Server) ownKey(r *request) error {
+	if err := s.authenticate(r); err != nil {
+		return err
+	}
+	return r.reply(http.StatusOK, r.key)
 }
 
 func (s *Server) listKeys(r *request) error {

@@ -213,6 +213,10 @@ func TestOpenAPI_RealAnswers(t *testing.T) {
 	status(409, c.check(t, standard.at(""), "POST", "/api/v1/directories/"+standard.id+"/users/"+standard.create(user("ada"))+"/link", nil))
 	status(201, c.check(t, mine, "POST", api+"/keys", object{"name": "k", "scopes": []string{"me"}, "user": id}))
 	status(200, c.check(t, mine, "GET", api+"/keys", nil)) // with one that is bound
+	status(200, c.check(t, op, "GET", "/api/v1/key", nil))
+	if got := status(200, c.check(t, mine, "GET", "/api/v1/key", nil)).str("directory"); got != d.id {
+		t.Errorf("own key: got directory %q, want %q", got, d.id)
+	}
 
 	s := server.New(server.Options{Directories: w.dirs, Log: slog.New(slog.DiscardHandler)})
 	s.Drain()
