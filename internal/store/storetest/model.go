@@ -99,7 +99,9 @@ func (o op) run(tx store.Tx, m *model, directory string) error {
 			return fmt.Errorf("get %s: %v, exists: %v", o.id, err, exists)
 		}
 		if exists {
-			if diff := cmp.Diff(u.record, got); diff != "" {
+			want := *u.record
+			want.Joined = m.members[o.id]
+			if diff := cmp.Diff(&want, got); diff != "" {
 				return fmt.Errorf("get %s (-want +got):\n%s", o.id, diff)
 			}
 		}
