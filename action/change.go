@@ -2,6 +2,7 @@ package action
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -38,7 +39,10 @@ type Change struct {
 // String returns the change as a line: "~ title: "Engineer" -> "CTO"".
 func (c Change) String() string {
 	suffix := ""
-	if c.Defaulted {
+	switch {
+	case c.Defaulted && c.Warning:
+		suffix = " (defaulted: re-activates)"
+	case c.Defaulted:
 		suffix = " (defaulted)"
 	}
 	switch {
@@ -58,6 +62,8 @@ func Changes(before, after *scim.Resource) []Change {
 	for _, d := range scim.Diff(before, after) {
 		switch a := d.Attr; {
 		case a.Mutability == scim.ReadOnly:
+		case secret(a):
+			out = append(out, masked(a.Path, d.Before, d.After))
 		case a.MultiValued:
 			out = append(out, changesOfList(a.Path, d.Before.Items(), d.After.Items())...)
 		case a.Type == scim.TypeComplex:
@@ -67,6 +73,57 @@ func Changes(before, after *scim.Resource) []Change {
 		}
 	}
 	return out
+}
+
+// changesOfUnknown returns what differs between two documents in the attributes
+// that t does not know, whole as they are: those of a service's own schemas. A
+// PUT that leaves them out clears them too.
+func changesOfUnknown(t *scim.Type, before, after jsontext.Value) []Change {
+	b, err := parseObject(before)
+	if err != nil {
+		return nil // its readers have said so
+	}
+	a, err := parseObject(after)
+	if err != nil {
+		return nil
+	}
+	var out []Change
+	for _, m := range b {
+		if t.Attr(m.name) != nil || slices.ContainsFunc(serviceOwn, func(s string) bool { return strings.EqualFold(s, m.name) }) {
+			continue
+		}
+		c := Change{Op: Replace, Attribute: m.name, Before: m.value, After: a.get(m.name)}
+		if len(c.After) == 0 || c.After.Kind() == 'n' {
+			c.Op, c.After, c.Warning = Clear, nil, true
+		}
+		if !sameJSON(c.Before, c.After) && m.value.Kind() != 'n' {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// sameJSON reports whether two values are the same but for spaces, the order of
+// members and the form of numbers.
+func sameJSON(v, w jsontext.Value) bool {
+	v, w = v.Clone(), w.Clone()
+	return v.Canonicalize() == nil && w.Canonicalize() == nil && string(v) == string(w)
+}
+
+// secret reports whether an attribute is one that no answer shows.
+func secret(a *scim.Attr) bool {
+	return a.Returned == scim.ReturnedNever || a.Mutability == scim.WriteOnly
+}
+
+// masked is change for a value that is not shown.
+func masked(path string, before, after scim.Value) Change {
+	c := change(path, before, after)
+	for _, v := range []*jsontext.Value{&c.Before, &c.After} {
+		if len(*v) > 0 {
+			*v = jsontext.Value(`"***"`)
+		}
+	}
+	return c
 }
 
 // change returns the change of one value, one side of which may be absent.
@@ -91,15 +148,22 @@ func changesOfParts(prefix, skip string, before, after scim.Value) []Change {
 	var out []Change
 	for _, m := range before.Members() {
 		if w := after.Sub(m.Attr.Name); m.Attr.Name != skip && !m.Value.Equal(w) {
-			out = append(out, change(prefix+m.Attr.Name, m.Value, w))
+			out = append(out, changeOfPart(m.Attr)(prefix+m.Attr.Name, m.Value, w))
 		}
 	}
 	for _, m := range after.Members() {
 		if before.Sub(m.Attr.Name).Kind() == scim.Absent && m.Attr.Name != skip {
-			out = append(out, change(prefix+m.Attr.Name, scim.Value{}, m.Value))
+			out = append(out, changeOfPart(m.Attr)(prefix+m.Attr.Name, scim.Value{}, m.Value))
 		}
 	}
 	return out
+}
+
+func changeOfPart(a *scim.Attr) func(path string, before, after scim.Value) Change {
+	if secret(a) {
+		return masked
+	}
+	return change
 }
 
 // changesOfList returns the changes between two lists: values are matched by

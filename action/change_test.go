@@ -55,3 +55,12 @@ func TestChanges_EmptyExactlyWhenEqual(t *testing.T) {
 		}
 	})
 }
+
+// TestChanges_MasksWhatNoAnswerShows: a service may show a secret all the same.
+func TestChanges_MasksWhatNoAnswerShows(t *testing.T) {
+	t.Parallel()
+	a := &scim.Attr{Attribute: &scim.Attribute{Name: "pin", Returned: scim.ReturnedNever}, Path: "pin"}
+	if got := changeOfPart(a)("door.pin", scim.StringValue("1234"), scim.StringValue("5678")).String(); got != `~ door.pin: "***" -> "***"` {
+		t.Errorf("got %s", got)
+	}
+}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/roster-scim/roster/client"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -16,15 +17,21 @@ type Plan struct {
 	UserName string   `json:"userName"` // as it is before
 	RuleSet  string   `json:"ruleSet"`  // by which the plan was made
 	Changes  []Change `json:"changes"`
+	// Keep says that only what was named changes; otherwise what was left out is
+	// cleared.
+	Keep bool `json:"keep"`
 	// Ignored are the parameters that the directory would pass over: it has no
 	// such attribute, or another parameter gives the same one.
 	Ignored []string `json:"ignored,omitempty"`
 	// Body is the request that carries the plan out.
 	Body jsontext.Value `json:"body"`
 
-	input   Input
-	typ     *scim.Type
-	current *scim.Resource
+	input    Input
+	typ      *scim.Type
+	document jsontext.Value // the user as the service showed it
+	current  *scim.Resource // what the rules know of it
+	next     *scim.Resource // what it is to become
+	answer   *client.Answer // that showed it; nil in a plan that asked no service
 }
 
 // PlanUpdateUser returns what Update User with in would do to the user that the
@@ -34,11 +41,28 @@ func PlanUpdateUser(t *scim.Type, current jsontext.Value, in Input) (*Plan, erro
 	if err := ValidateUpdateUser(t, in); err != nil {
 		return nil, err
 	}
+	return planUpdate(t, current, in, false, userBody(in))
+}
+
+// PlanUpdateUserKeep is as PlanUpdateUser, but changes only what in names: what
+// the service shows beside it is sent back. A part of the name or a value of a
+// list that is not given stays.
+func PlanUpdateUserKeep(t *scim.Type, current jsontext.Value, in Input) (*Plan, error) {
+	if err := ValidateUpdateUserKeep(t, in); err != nil {
+		return nil, err
+	}
+	body, err := keepBody(t, current, in)
+	if err != nil {
+		return nil, fmt.Errorf("the user as the service shows it: %w", err)
+	}
+	return planUpdate(t, current, in, true, body)
+}
+
+func planUpdate(t *scim.Type, current jsontext.Value, in Input, keep bool, body jsontext.Value) (*Plan, error) {
 	now, err := readUser(t, current)
 	if err != nil {
 		return nil, fmt.Errorf("the user as the service shows it: %w", err)
 	}
-	body := userBody(in)
 	want, notes, err := t.Parse(body)
 	var next *scim.Resource
 	var lost []string
@@ -56,26 +80,42 @@ func PlanUpdateUser(t *scim.Type, current jsontext.Value, in Input) (*Plan, erro
 		UserID:   in.text("userId"),
 		UserName: now.Get("userName").Text(),
 		RuleSet:  t.Rules.Name,
-		Changes:  Changes(now, next),
-		Ignored:  slices.Concat(notes.Ignored, lost),
+		Changes:  append(Changes(now, next), changesOfUnknown(t, current, body)...),
+		Keep:     keep,
 		Body:     body,
 		input:    in,
 		typ:      t,
+		document: current,
 		current:  now,
+		next:     next,
 	}
-	markDefaulted(p.Changes, in)
+	for _, name := range slices.Concat(notes.Ignored, lost) {
+		if _, given := in[name]; given || !keep { // what was only kept is nobody's mistake
+			p.Ignored = append(p.Ignored, name)
+		}
+	}
+	p.mark(p.Changes)
 	return p, nil
 }
 
-// markDefaulted marks what nobody asked for: active that was left out and yet
-// becomes true.
-func markDefaulted(changes []Change, in Input) {
+// mark marks what nobody asked for: active that was left out and yet becomes
+// true. Where only what was named changes, nothing happens by mistake.
+func (p *Plan) mark(changes []Change) {
 	for i := range changes {
-		if c := &changes[i]; c.Attribute == "active" && c.Op != Clear && !in.has("active") {
+		c := &changes[i]
+		if c.Attribute == "active" && c.Op != Clear && !p.input.has("active") {
 			c.Defaulted = true
 			c.Warning = string(c.Before) == "false"
+		} else if p.Keep {
+			c.Warning = false
 		}
 	}
+}
+
+// Warns reports whether the plan has a change that is easily made by mistake, so
+// that somebody should agree to it.
+func (p *Plan) Warns() bool {
+	return slices.ContainsFunc(p.Changes, func(c Change) bool { return c.Warning })
 }
 
 // Counts returns how many changes add, replace and clear something.
@@ -94,11 +134,19 @@ func Counts(changes []Change) (added, replaced, cleared int) {
 }
 
 // readUser reads an answer of a service: with what the rules tolerate, as
-// services differ, or as it is where they tolerate nothing.
+// services differ, else exactly. What is null is not there.
 func readUser(t *scim.Type, doc jsontext.Value) (*scim.Resource, error) {
-	r, _, err := t.Parse(doc)
+	shown, err := parseObject(doc)
 	if err != nil {
-		r, err = t.Decode(doc)
+		return nil, err
+	}
+	clean, err := slices.DeleteFunc(shown, func(m member) bool { return m.value.Kind() == 'n' }).append(nil)
+	if err != nil {
+		return nil, err
+	}
+	r, _, err := t.Parse(clean)
+	if err != nil {
+		r, err = t.Decode(clean)
 	}
 	return r, err
 }

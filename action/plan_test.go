@@ -55,8 +55,8 @@ func TestPlanUpdateUser_EachParameter(t *testing.T) {
 		{"userName", `"ADA"`, []string{`~ userName: "ada@corp.example" -> "ADA"`}},
 		{"active", `false`, nil},
 		{"active", `true`, []string{`~ active: false -> true`}},
-		{"active", `-`, []string{`~ active: false -> true (defaulted)!`}},
-		{"active", `null`, []string{`~ active: false -> true (defaulted)!`}},
+		{"active", `-`, []string{`~ active: false -> true (defaulted: re-activates)!`}},
+		{"active", `null`, []string{`~ active: false -> true (defaulted: re-activates)!`}},
 		{"department", `"Sales"`, []string{`~ department: "R&D" -> "Sales"`}},
 		{"department", `-`, []string{clear("department", `"R&D"`)}},
 		{"department", `null`, []string{clear("department", `"R&D"`)}},
@@ -177,7 +177,7 @@ func TestPlanUpdateUser_RuleSetsDiffer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want = []string{`+ emails["ada@corp.example"]: "ada@corp.example"`, `+ active: true (defaulted)`}
+	want = []string{`+ emails["ada@corp.example"]: "ada@corp.example"`, `+ active: true (defaulted)`, `- primary: "x" -> (cleared)!`}
 	if diff := cmp.Diff(lines(p.Changes), want); diff != "" {
 		t.Errorf("atlassian (-got +want):\n%s", diff)
 	}

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-
-	"github.com/go-json-experiment/json"
+	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/roster-scim/roster/client"
 	"github.com/roster-scim/roster/scim"
@@ -20,7 +21,10 @@ type UpdateUser struct {
 	// Roster does (Roster-Rule-Set), and then its word counts. The zero value:
 	// the rule set standard.
 	Rules scim.RuleSet
-	// IfMatch is the ETag that the user must still have. Empty: any.
+	// Keep changes only what an Input names: the user is read, and sent back whole.
+	// Otherwise what it leaves out is cleared.
+	Keep bool
+	// IfMatch is the ETag that the user must still have. Empty: that of the plan.
 	IfMatch string
 }
 
@@ -28,11 +32,25 @@ type UpdateUser struct {
 type Result struct {
 	Plan    *Plan
 	Changes []Change
-	// Foretold says that the answer was cut by a projection, so that Changes
-	// are those of the plan; otherwise they are what the answers before and
-	// after differ in.
+	// Differs is what the user has become against the plan: from what was planned
+	// to what the answer shows.
+	Differs []Change
+	// Foretold says that the answer was cut by a projection, or had no body, so
+	// that Changes are those of the plan and Differs is not known; otherwise they
+	// are what the answers before and after differ in.
 	Foretold bool
-	Answer   *client.Answer // to the request that changed the user
+	Answer   *client.Answer // to the last request
+}
+
+// A ChangedError says that a user changed after its plan was made, and that
+// nothing was sent.
+type ChangedError struct {
+	UserID  string
+	Changes []Change // from what the plan was made of to what the user is now
+}
+
+func (e *ChangedError) Error() string {
+	return "user " + e.UserID + " was changed by somebody else since the plan was made: nothing was sent"
 }
 
 // Plan reads the user and returns what Run would do. Before the first request
@@ -44,7 +62,11 @@ func (a *UpdateUser) Plan(ctx context.Context, in Input) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := ValidateUpdateUser(t, in); err != nil {
+	validate, plan := ValidateUpdateUser, PlanUpdateUser
+	if a.Keep {
+		validate, plan = ValidateUpdateUserKeep, PlanUpdateUserKeep
+	}
+	if err := validate(t, in); err != nil {
 		return nil, err
 	}
 	now, err := a.Client.Users().Get(ctx, in.text("userId"), nil)
@@ -59,35 +81,108 @@ func (a *UpdateUser) Plan(ctx context.Context, in Input) (*Plan, error) {
 			}
 		}
 	}
-	return PlanUpdateUser(t, now.Answer.Body, in)
+	p, err := plan(t, now.Answer.Body, in)
+	if err != nil {
+		return nil, err
+	}
+	p.answer = now.Answer
+	return p, nil
 }
 
-// Apply carries a plan out and returns what changed. Errors of the service are as
-// in client.Users.Replace.
+// Apply carries out a plan that Plan made, and returns what changed; when nothing
+// would, nothing is written. The user must still be as it was for the plan: a
+// service with ETags is told so (If-Match), of another one it is read again just
+// before, which leaves a moment in between. Then the error is a *scim.Error with
+// status 412, or a *ChangedError. Other errors are as in client.Users.Replace.
 func (a *UpdateUser) Apply(ctx context.Context, p *Plan) (*Result, error) {
-	var u client.User
-	if err := json.Unmarshal(p.Body, &u); err != nil {
-		return nil, fmt.Errorf("the body of the request: %w", err)
-	}
 	o, err := writeOptions(p.input)
 	if err != nil {
 		return nil, err
 	}
-	o.IfMatch = a.IfMatch
-	made, err := a.Client.Users().Replace(ctx, p.UserID, &u, o)
+	cut := len(o.Attributes) > 0 || len(o.ExcludedAttributes) > 0
+	if len(p.Changes) == 0 && a.IfMatch == "" {
+		return a.show(ctx, p, o, cut)
+	}
+	r := &client.Request{Method: http.MethodPut, Path: "/Users/" + url.PathEscape(p.UserID), Query: url.Values{}, Body: p.Body}
+	for name, list := range map[string][]string{"attributes": o.Attributes, "excludedAttributes": o.ExcludedAttributes} {
+		if len(list) > 0 {
+			r.Query.Set(name, strings.Join(list, ","))
+		}
+	}
+	r.IfMatch = a.IfMatch
+	if r.IfMatch == "" {
+		if r.IfMatch = version(p.answer); r.IfMatch == "" {
+			if err := a.unchanged(ctx, p); err != nil {
+				return nil, err
+			}
+		}
+	}
+	answer, err := a.Client.Do(ctx, r)
 	if err != nil {
 		return nil, fmt.Errorf("update the user: %w", err)
 	}
-	r := &Result{Plan: p, Changes: p.Changes, Foretold: true, Answer: made.Answer}
-	if len(o.Attributes) == 0 && len(o.ExcludedAttributes) == 0 && len(made.Answer.Body) > 0 {
-		next, err := readUser(p.typ, made.Answer.Body)
+	done := &Result{Plan: p, Changes: p.Changes, Foretold: true, Answer: answer}
+	if !cut && len(answer.Body) > 0 {
+		is, err := readUser(p.typ, answer.Body)
 		if err != nil {
 			return nil, fmt.Errorf("the user was updated, but its answer cannot be read: %w", err)
 		}
-		r.Changes, r.Foretold = Changes(p.current, next), false
-		markDefaulted(r.Changes, p.input)
+		done.Foretold = false
+		done.Changes = append(Changes(p.current, is), changesOfUnknown(p.typ, p.document, answer.Body)...)
+		p.mark(done.Changes)
+		done.Differs = Changes(p.next, is)
+	}
+	return done, nil
+}
+
+// show is Apply of a plan without a change.
+func (a *UpdateUser) show(ctx context.Context, p *Plan, o *client.WriteOptions, cut bool) (*Result, error) {
+	r := &Result{Plan: p, Answer: p.answer}
+	if cut {
+		u, err := a.Client.Users().Get(ctx, p.UserID, &client.GetOptions{Attributes: o.Attributes, ExcludedAttributes: o.ExcludedAttributes})
+		if err != nil {
+			return nil, fmt.Errorf("read the user: %w", err)
+		}
+		r.Answer = u.Answer
 	}
 	return r, nil
+}
+
+// version returns the ETag of an answer for If-Match, or "" where it is no version
+// of the user: many web servers put a digest of the body there, and compare it
+// with nothing.
+func version(a *client.Answer) string {
+	tag := a.ETag()
+	if tag == "" || a.RuleSet() != "" { // a Roster has versions
+		return tag
+	}
+	doc, err := parseObject(a.Body)
+	if err != nil {
+		return ""
+	}
+	meta, err := parseObject(doc.get("meta"))
+	if err != nil || meta.text("version") != tag {
+		return ""
+	}
+	return tag
+}
+
+// unchanged reads the user again and returns a *ChangedError unless it is as it
+// was.
+func (a *UpdateUser) unchanged(ctx context.Context, p *Plan) error {
+	now, err := a.Client.Users().Get(ctx, p.UserID, nil)
+	if err != nil {
+		return fmt.Errorf("read the user again: %w", err)
+	}
+	is, err := readUser(p.typ, now.Answer.Body)
+	if err != nil {
+		return fmt.Errorf("the user as the service shows it: %w", err)
+	}
+	changes := append(Changes(p.current, is), changesOfUnknown(p.typ, p.document, now.Answer.Body)...)
+	if len(changes) > 0 {
+		return &ChangedError{p.UserID, changes}
+	}
+	return nil
 }
 
 // Run is Plan and Apply in one.

@@ -21,6 +21,8 @@ type service struct {
 	now, after string
 	status     int    // of the answer to PUT; 0: 200
 	ruleSet    string // told when not empty
+	etag       string // of every answer
+	again      string // the answer to every GET but the first; empty: now
 
 	mu   sync.Mutex
 	seen []string
@@ -29,13 +31,21 @@ type service struct {
 func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	s.mu.Lock()
+	first := len(s.seen) == 0
 	s.seen = append(s.seen, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+r.Header.Get("If-Match")+" "+string(body)))
 	s.mu.Unlock()
 	if s.ruleSet != "" {
 		w.Header().Set("Roster-Rule-Set", s.ruleSet)
 	}
+	if s.etag != "" {
+		w.Header().Set("ETag", s.etag)
+	}
 	if r.Method == http.MethodGet {
-		io.WriteString(w, s.now)
+		if first || s.again == "" {
+			io.WriteString(w, s.now)
+		} else {
+			io.WriteString(w, s.again)
+		}
 		return
 	}
 	if s.status != 0 {
@@ -79,6 +89,9 @@ func TestUpdateUser_SendsThePutAndSaysWhatChanged(t *testing.T) {
 	if diff := cmp.Diff(lines(r.Changes), []string{`- displayName: "Ada Lovelace" -> (cleared)!`, `~ title: "Engineer" -> "CTO"`}); diff != "" || r.Foretold {
 		t.Errorf("result: %s", diff)
 	}
+	if diff := cmp.Diff(lines(r.Differs), []string{`- displayName: "Ada Lovelace" -> (cleared)!`}); diff != "" {
+		t.Errorf("differs from the plan: %s", diff)
+	}
 	got := s.requests()
 	if len(got) != 2 || got[0] != "GET /scim/directory/d/Users/u1" || !strings.HasPrefix(got[1], `PUT /scim/directory/d/Users/u1 W/"3" {`) {
 		t.Errorf("got %q", got)
@@ -98,7 +111,7 @@ func TestUpdateUser_ProjectionTrustsThePlan(t *testing.T) {
 	if diff := cmp.Diff(lines(r.Changes), []string{`~ title: "Engineer" -> "CTO"`}); diff != "" || !r.Foretold {
 		t.Errorf("got %s", diff)
 	}
-	if got := s.requests()[1]; !strings.HasPrefix(got, "PUT /scim/directory/d/Users/u1?attributes=userName%2Cemails.value ") {
+	if got := s.requests()[2]; !strings.HasPrefix(got, "PUT /scim/directory/d/Users/u1?attributes=userName%2Cemails.value ") {
 		t.Errorf("got %s", got)
 	}
 }
@@ -132,7 +145,9 @@ func TestUpdateUser_UnknownRuleSetIsNoFault(t *testing.T) {
 func TestUpdateUser_ErrorsOfTheService(t *testing.T) {
 	t.Parallel()
 	s := &service{now: current, after: `{"scimType":"uniqueness","detail":"taken"}`, status: 409}
-	_, err := s.action(t, scim.Atlassian).Run(t.Context(), whole())
+	in := whole()
+	in["title"] = jsontext.Value(`"CTO"`)
+	_, err := s.action(t, scim.Atlassian).Run(t.Context(), in)
 	var se *scim.Error
 	if !errors.As(err, &se) || se.Type != scim.Uniqueness {
 		t.Errorf("got %v, want uniqueness", err)
@@ -140,5 +155,91 @@ func TestUpdateUser_ErrorsOfTheService(t *testing.T) {
 	s = &service{now: `<html>`}
 	if _, err := s.action(t, scim.Atlassian).Run(t.Context(), whole()); err == nil {
 		t.Error("a page passed as a user")
+	}
+}
+
+// TestUpdateUser_NothingChangedSinceThePlan: by the version where the service has
+// one, else by reading again.
+func TestUpdateUser_NothingChangedSinceThePlan(t *testing.T) {
+	t.Parallel()
+	after := strings.Replace(current, `"Engineer"`, `"CTO"`, 1)
+	versioned := func(doc string) string { return strings.Replace(doc, `"meta":{`, `"meta":{"version":"v1",`, 1) }
+	tests := []struct {
+		name    string
+		service *service
+		want    []string // how the requests begin
+		changed string   // what a *ChangedError says
+	}{
+		{"a Roster", &service{now: current, after: after, ruleSet: scim.Atlassian, etag: `W/"3"`},
+			[]string{"GET /", `PUT /scim/directory/d/Users/u1 W/"3" {`}, ""},
+		{"a version in meta", &service{now: versioned(current), after: versioned(after), etag: "v1"},
+			[]string{"GET /", `PUT /scim/directory/d/Users/u1 v1 {`}, ""},
+		{"a digest of the body", &service{now: current, after: after, etag: `W/"1f-abc"`},
+			[]string{"GET /", "GET /", `PUT /scim/directory/d/Users/u1  {`}, ""},
+		{"no ETag", &service{now: current, after: after},
+			[]string{"GET /", "GET /", `PUT /scim/directory/d/Users/u1  {`}, ""},
+		{"no ETag, and changed", &service{now: current, after: after, again: strings.Replace(current, `"Countess"`, `"A"`, 1)},
+			[]string{"GET /", "GET /"}, `~ nickName: "Countess" -> "A"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			in := whole()
+			in["title"] = jsontext.Value(`"CTO"`)
+			_, err := tt.service.action(t, scim.Atlassian).Run(t.Context(), in)
+			var ce *ChangedError
+			if errors.As(err, &ce) {
+				err = nil
+			}
+			if err != nil || (ce != nil) != (tt.changed != "") {
+				t.Fatalf("got %v, %v", err, ce)
+			}
+			if ce != nil && ce.Changes[0].String() != tt.changed {
+				t.Errorf("got %v, want %s", ce.Changes, tt.changed)
+			}
+			got := tt.service.requests()
+			if len(got) != len(tt.want) {
+				t.Fatalf("got %q, want %q", got, tt.want)
+			}
+			for i := range got {
+				if !strings.HasPrefix(got[i], tt.want[i]) {
+					t.Errorf("got %q, want %q", got[i], tt.want[i])
+				}
+			}
+		})
+	}
+}
+
+func TestUpdateUser_WritesNothingWhenNothingChanges(t *testing.T) {
+	t.Parallel()
+	s := &service{now: current}
+	r, err := s.action(t, scim.Atlassian).Run(t.Context(), whole())
+	if err != nil || len(r.Changes) != 0 || string(r.Answer.Body) != current || len(s.requests()) != 1 {
+		t.Errorf("got %+v, %v after %q", r, err, s.requests())
+	}
+}
+
+func TestUpdateUser_KeepSendsTheWholeUser(t *testing.T) {
+	t.Parallel()
+	s := &service{now: current, after: strings.Replace(current, `"Engineer"`, `"CTO"`, 1)}
+	a := s.action(t, scim.Atlassian)
+	a.Keep = true
+	r, err := a.Run(t.Context(), Input{"userId": jsontext.Value(`"u1"`), "title": jsontext.Value(`"CTO"`)})
+	if err != nil || len(r.Differs) != 0 {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	if diff := cmp.Diff(lines(r.Plan.Changes), []string{`~ title: "Engineer" -> "CTO"`}); diff != "" || r.Plan.Warns() {
+		t.Errorf("plan: %s", diff)
+	}
+	sent := s.requests()[2]
+	for _, part := range []string{`"externalId":"e1"`, `"active":false`, `"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"organization":"AE","department":"R&D"}`} {
+		if !strings.Contains(sent, part) {
+			t.Errorf("%s is not in %s", part, sent)
+		}
+	}
+	for _, part := range []string{`"groups"`, `"meta"`, `"id"`, "atlassian-external"} {
+		if strings.Contains(sent, part) {
+			t.Errorf("%s is in %s", part, sent)
+		}
 	}
 }

@@ -15,23 +15,28 @@ import (
 // ValidateUpdateUser returns nil when in can be sent to a directory whose user
 // type is t, and else an *InputError with every fault. It asks no service.
 func ValidateUpdateUser(t *scim.Type, in Input) error {
-	return validate(UpdateUserManifest(), t, in)
+	return validate(UpdateUserManifest(), validator{typ: t, in: in, cure: ", or --keep to keep what the user has"})
+}
+
+// ValidateUpdateUserKeep is as ValidateUpdateUser where what in leaves out is
+// kept: then nothing but the id must be given.
+func ValidateUpdateUserKeep(t *scim.Type, in Input) error {
+	return validate(UpdateUserManifest(), validator{typ: t, in: in, keep: true})
 }
 
 // ValidateCreateUser is as ValidateUpdateUser, of Create User.
 func ValidateCreateUser(t *scim.Type, in Input) error {
-	return validate(CreateUserManifest(), t, in)
+	return validate(CreateUserManifest(), validator{typ: t, in: in})
 }
 
-func validate(m *Manifest, t *scim.Type, in Input) error {
-	v := validator{typ: t, in: in}
+func validate(m *Manifest, v validator) error {
 	v.unknown(m)
 	for _, p := range m.Parameters() {
 		if v.present(&p) {
 			v.parameter(&p)
 		}
 		for _, other := range p.ExclusiveWith {
-			if p.Name < other && in.has(p.Name) && in.has(other) {
+			if p.Name < other && v.in.has(p.Name) && v.in.has(other) {
 				v.fault("", p.Name+" and "+other+" exclude each other: give one of them")
 			}
 		}
@@ -45,6 +50,8 @@ func validate(m *Manifest, t *scim.Type, in Input) error {
 type validator struct {
 	typ    *scim.Type
 	in     Input
+	keep   bool   // what is left out is kept
+	cure   string // what else helps where something must be given
 	faults []Fault
 }
 
@@ -68,15 +75,17 @@ func (v *validator) unknown(m *Manifest) {
 func (v *validator) present(p *Parameter) bool {
 	value, ok := v.in[p.Name]
 	switch {
+	case !ok && v.keep && p.In == InBody:
+		return false
 	case p.Required && !v.in.has(p.Name), p.Required && value.Kind() == '"' && strings.TrimSpace(v.in.text(p.Name)) == "":
 		cure := "give it"
 		if p.Flag != "" {
-			cure += " with --" + p.Flag
+			cure += " with --" + p.Flag + v.cure
 		}
 		v.fault(p.Name, "is required and not blank: "+cure)
 		return false
 	case p.Name == "emails" && v.typ.Rules.RequireEmails && (!v.in.has(p.Name) || isEmpty(value)):
-		v.fault(p.Name, "this directory demands at least one: give --email ADDRESS, or more with --emails")
+		v.fault(p.Name, "this directory demands at least one: give --email ADDRESS, or more with --emails"+v.cure)
 		return false
 	}
 	return ok
@@ -137,7 +146,7 @@ func (v *validator) parameter(p *Parameter) {
 // userBody returns the body of the request: the parameters of in that go there,
 // in the order of the manifest, with a lone e-mail marked primary.
 func userBody(in Input) jsontext.Value {
-	body := []byte{'{'}
+	body := []byte(`{"schemas":["` + scim.UserURN + `"]`)
 	for _, p := range UpdateUserManifest().Parameters() {
 		v, ok := in[p.Name]
 		if !ok || p.In != InBody {
@@ -146,10 +155,7 @@ func userBody(in Input) jsontext.Value {
 		if p.Name == "emails" {
 			v = markLone(v)
 		}
-		if len(body) > 1 {
-			body = append(body, ',')
-		}
-		body = append(body, `"`+p.Name+`":`...)
+		body = append(body, `,"`+p.Name+`":`...)
 		body = append(body, v...)
 	}
 	return append(body, '}')

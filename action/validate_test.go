@@ -112,7 +112,7 @@ func TestUserBody(t *testing.T) {
 		"nickName": jsontext.Value(`""`), "attributes": jsontext.Value(`"userName"`), "phoneNumbers": jsontext.Value(`[]`),
 		"emails": jsontext.Value(`[{"value":"a","type":"work"}]`),
 	}
-	want := `{"userName":"ada","active":false,"emails":[{"primary":true,"type":"work","value":"a"}],"nickName":"","phoneNumbers":[],"title":null}`
+	want := `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"ada","active":false,"emails":[{"primary":true,"type":"work","value":"a"}],"nickName":"","phoneNumbers":[],"title":null}`
 	if diff := cmp.Diff(string(userBody(in)), want); diff != "" {
 		t.Errorf("(-got +want):\n%s", diff)
 	}
