@@ -99,7 +99,7 @@ func TestBootstrap_MadeKey(t *testing.T) {
 	org, _ := succeed(t, []string{"ROSTER_URL=" + s.url, "ROSTER_KEY=" + key}, "org")
 	for _, want := range []string{
 		"rule set atlassian", "shown this once", "Organisation        " + org, "--rule-set standard",
-		`curl -H "Authorization: Bearer ` + key + `" ` + s.url + "/scim/directory/", "roster user update --url " + s.url,
+		`curl -H "Authorization: Bearer ` + key + `" ` + s.url + "/scim/directory/", "connection add local --preset roster --url " + s.url,
 	} {
 		if !strings.Contains(s.log.String(), want) {
 			t.Errorf("the banner has no %q: %s", want, s.log)

@@ -71,6 +71,7 @@ func configure(g *globals, cmd *cobra.Command) error {
 		if err := cmd.Flags().Set(f.Name, value); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", from, err))
 		}
+		f.Changed = false // which is kept for what stands on the command line
 	})
 	return errors.Join(faults...)
 }

@@ -18,17 +18,38 @@ import (
 )
 
 // A connection is where a command acts: the settings of every command that
-// talks to a service.
+// talks to a service. They are those of a saved connection, or the flags:
+//
+//  1. --connection NAME
+//  2. --url or --key-file, on the command line: then no connection is read
+//  3. ROSTER_CONNECTION, or a line of the configuration file
+//  4. the connection in use
+//  5. ROSTER_URL, ROSTER_DIRECTORY and ROSTER_KEY, or the configuration file
+//
+// --directory and --rule-set on the command line take the place of those of the
+// connection.
 type connection struct {
+	flags *pflag.FlagSet
+	name  string
+	saved *savedConnection // the one that is used; nil: none
+
 	url       string
 	directory string
 	keyFile   string
 	ruleSet   string
+	foretells bool // ruleSet is what the directory's is taken for
 	timeout   time.Duration
 }
 
 // addServerFlags adds the flags of every command that talks to a service.
 func (c *connection) addServerFlags(f *pflag.FlagSet) {
+	f.StringVar(&c.name, "connection", "", "`name` of a saved connection (default: the one in use, see roster connection)")
+	c.addURLFlags(f)
+}
+
+// addURLFlags adds those that say where by themselves.
+func (c *connection) addURLFlags(f *pflag.FlagSet) {
+	c.flags = f
 	f.StringVar(&c.url, "url", "http://127.0.0.1:8080", "`URL` of the service; of any SCIM service its base URL")
 	f.StringVar(&c.keyFile, "key-file", "", "`file` that holds the API key, - for standard input (or ROSTER_KEY)")
 	f.DurationVar(&c.timeout, "timeout", 30*time.Second, "how long the service may take to answer one request")
@@ -42,11 +63,15 @@ func (c *connection) addDirectoryFlags(f *pflag.FlagSet) {
 
 // addRuleSetFlag adds the flag of those that foretell what a directory does.
 func (c *connection) addRuleSetFlag(f *pflag.FlagSet) {
+	c.foretells = true
 	f.StringVar(&c.ruleSet, "rule-set", scim.Standard, "`name` of the directory's rule set, where the service does not tell it: "+strings.Join(scim.RuleSetNames, ", "))
 }
 
-// rules returns the rule set that was given.
-func (c *connection) rules() (scim.RuleSet, error) {
+// rules returns the rule set that was given, or is that of the connection.
+func (c *connection) rules(g *globals) (scim.RuleSet, error) {
+	if err := c.resolve(g); err != nil {
+		return scim.RuleSet{}, err
+	}
 	r, err := scim.Rules(c.ruleSet)
 	if err != nil {
 		return r, usagef("--rule-set: %w", err)
@@ -54,16 +79,95 @@ func (c *connection) rules() (scim.RuleSet, error) {
 	return r, nil
 }
 
+// resolve finds the saved connection that is meant, if one is, and takes what it
+// says.
+func (c *connection) resolve(g *globals) error {
+	if c.saved != nil || c.flags.Lookup("connection") == nil {
+		return nil
+	}
+	named := c.flags.Changed("connection")
+	for _, flag := range []string{"url", "key-file"} {
+		switch {
+		case !c.flags.Changed(flag):
+		case named:
+			return usagef("--connection and --%s exclude each other: the connection has its own", flag)
+		default:
+			return nil
+		}
+	}
+	if c.name == "" && defaultConfig(g) == "" {
+		return nil
+	}
+	files, err := newConnectionFiles(g)
+	if err != nil {
+		return err
+	}
+	name := c.name
+	if name == "" {
+		if name, err = files.current(); err != nil || name == "" {
+			return err
+		}
+	}
+	saved, err := files.load(name)
+	if err != nil {
+		return err
+	}
+	if c.name == "" {
+		for variable, value := range map[string]string{"ROSTER_URL": saved.URL, "ROSTER_KEY": saved.Key} {
+			if other := g.getenv(variable); other != "" && other != value {
+				fmt.Fprintf(g.stderr, "note: connection %s is in use, so %s is not read\n", name, variable)
+			}
+		}
+	}
+	c.saved, c.url = saved, saved.URL
+	if !c.flags.Changed("directory") {
+		c.directory = saved.Directory
+	}
+	if c.foretells && !c.flags.Changed("rule-set") && saved.RuleSet != "" {
+		c.ruleSet = saved.RuleSet
+	}
+	return nil
+}
+
+// key returns the API key.
+func (c *connection) key(g *globals) (string, error) {
+	if c.saved != nil {
+		return c.saved.Key, nil
+	}
+	key, err := g.secret("ROSTER_KEY", c.keyFile)
+	if err == nil && key == "" {
+		err = &usageError{&hintedError{errors.New("no key: no connection is in use, ROSTER_KEY is not set and there is no --key-file"), "roster connection add NAME"}}
+	}
+	return key, err
+}
+
+// where words where a command acts, for a question.
+func (c *connection) where(cl *client.Client) string {
+	where := printable(cl.BaseURL)
+	if cl.Directory != "" {
+		where = "directory " + printable(cl.Directory) + " at " + where
+	}
+	if c.saved != nil {
+		where = "connection " + c.saved.Name + ": " + where
+	}
+	return where
+}
+
 // open returns a client of the service, with the directory that was named, if
 // one was.
 func (c *connection) open(g *globals) (*client.Client, error) {
-	key, err := g.secret("ROSTER_KEY", c.keyFile)
+	if err := c.resolve(g); err != nil {
+		return nil, err
+	}
+	key, err := c.key(g)
 	if err != nil {
 		return nil, err
 	}
-	if key == "" {
-		return nil, &usageError{errors.New("no key: set ROSTER_KEY, or give --key-file FILE (- for standard input)")}
-	}
+	return c.client(g, key)
+}
+
+// client returns a client of the service with a key.
+func (c *connection) client(g *globals, key string) (*client.Client, error) {
 	u, err := url.Parse(c.url)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.User != nil {
 		return nil, usagef("--url must be a URL such as https://users.corp.example")
@@ -116,16 +220,9 @@ func (c *connection) openDirectory(ctx context.Context, g *globals) (*client.Cli
 	if err != nil {
 		return nil, err
 	}
-	found := choose(list)
-	if found == nil {
-		var names []string
-		for _, d := range list {
-			names = append(names, d.ID+" ("+printable(d.Name)+")")
-		}
-		if len(names) == 0 {
-			return nil, usagef("the server has no directory: make one with roster directory create NAME")
-		}
-		return nil, usagef("--directory is needed, there are %d: %s", len(list), strings.Join(names, ", "))
+	found, err := oneDirectory(list)
+	if err != nil {
+		return nil, err
 	}
 	return &client.Client{
 		BaseURL: cl.BaseURL, Directory: found.ID, Key: cl.Key, UserAgent: cl.UserAgent,
@@ -133,11 +230,17 @@ func (c *connection) openDirectory(ctx context.Context, g *globals) (*client.Cli
 	}, nil
 }
 
-func choose(list []*roster.Directory) *roster.Directory {
+// oneDirectory returns the default directory, or the only one.
+func oneDirectory(list []*roster.Directory) (*roster.Directory, error) {
+	var names []string
 	for _, d := range list {
 		if d.Default || len(list) == 1 {
-			return d
+			return d, nil
 		}
+		names = append(names, d.ID+" ("+printable(d.Name)+")")
 	}
-	return nil
+	if len(names) == 0 {
+		return nil, usagef("the server has no directory: make one with roster directory create NAME")
+	}
+	return nil, usagef("--directory is needed, there are %d: %s", len(list), strings.Join(names, ", "))
 }

@@ -68,7 +68,7 @@ It serves until Ctrl-C. Try it from another terminal:
 
   export ROSTER_URL=%s ROSTER_KEY=%s
   roster user list
-  roster user update %s --user-name ada@corp.example --email ada@corp.example --title CEO
+  roster user update %s --title CEO --keep
   roster user history %s
 `, s.url, s.key, story.ada, story.ada)
 	select {

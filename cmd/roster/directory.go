@@ -81,7 +81,7 @@ func runDirectoryCreate(ctx context.Context, g *globals, o *directoryCreateOptio
 		_, err := fmt.Fprintln(g.stdout, d.ID)
 		return err
 	}
-	if err := printDirectories(g, o.output, d, []*roster.Directory{d}); err != nil {
+	if err := printDirectory(g, o.output, d); err != nil {
 		return err
 	}
 	fmt.Fprintf(g.stderr, "SCIM base URL: %s/scim/directory/%s\n  try: roster key create NAME --directory %s --scopes users:write\n",
@@ -118,7 +118,7 @@ func runDirectoryList(ctx context.Context, g *globals, o *directoryOptions) erro
 	if err != nil {
 		return err
 	}
-	return printDirectories(g, o.output, orEmpty(list), list)
+	return printDirectories(g, o.output, list)
 }
 
 func newDirectoryShowCmd(g *globals) *cobra.Command {
@@ -146,7 +146,7 @@ func runDirectoryShow(ctx context.Context, g *globals, o *directoryOptions) erro
 	if err != nil {
 		return noDirectory(err)
 	}
-	return printDirectories(g, o.output, d, []*roster.Directory{d})
+	return printDirectory(g, o.output, d)
 }
 
 func newDirectoryDeleteCmd(g *globals) *cobra.Command {
@@ -192,31 +192,32 @@ func noDirectory(err error) error {
 	return hint(err, http.StatusNotFound, "roster directory list")
 }
 
-// printDirectories prints v as JSON, or the list as a table.
-func printDirectories(g *globals, o outputFormat, v any, list []*roster.Directory) error {
-	if o == outputJSON {
-		return printJSON(g.stdout, v)
+var directoryHeads = []string{"ID", "NAME", "RULE SET", "RULES", "USERS", "DEFAULT", "CREATED"}
+
+func directoryCells(d *roster.Directory) []string {
+	rules := ""
+	if len(d.Rules) > 0 {
+		rules = compact(d.Rules)
 	}
-	t := newTable(g.stdout, "ID", "NAME", "RULE SET", "RULES", "USERS", "DEFAULT", "CREATED")
-	for _, d := range list {
-		rules, def := "", ""
-		if len(d.Rules) > 0 {
-			rules = compact(d.Rules)
-		}
-		if d.Default {
-			def = "yes"
-		}
-		t.row(d.ID, d.Name, d.RuleSet, rules, strconv.FormatInt(d.Users, 10), def, when(d.Created))
-	}
-	return t.flush()
+	return []string{d.ID, d.Name, d.RuleSet, rules, strconv.FormatInt(d.Users, 10), yes(d.Default), when(d.Created)}
 }
 
-// orEmpty makes a list that JSON shows as [].
-func orEmpty[T any](list []T) []T {
-	if list == nil {
-		return []T{}
+// printDirectory prints one directory: as JSON alone, not in a list.
+func printDirectory(g *globals, o outputFormat, d *roster.Directory) error {
+	if o == outputJSON {
+		return printJSON(g.stdout, d)
 	}
-	return list
+	return printDirectories(g, o, []*roster.Directory{d})
+}
+
+func printDirectories(g *globals, o outputFormat, list []*roster.Directory) error {
+	l := newListing(g.stdout, o, directoryHeads...)
+	for _, d := range list {
+		if err := l.add(d, directoryCells(d)...); err != nil {
+			return err
+		}
+	}
+	return l.end()
 }
 
 // noWayBack is why most questions are asked.
@@ -229,7 +230,7 @@ func confirm(g *globals, yes bool, why, question string) error {
 	if yes {
 		return nil
 	}
-	if f, ok := g.stdin.(*os.File); !ok || !isatty.IsTerminal(f.Fd()) {
+	if f, ok := g.stdin.(*os.File); !ok || !isatty.IsTerminal(f.Fd()) || g.noInput {
 		return usagef("%s, and nobody is there to ask: give --yes", why)
 	}
 	fmt.Fprint(g.stderr, question+" Type yes: ")

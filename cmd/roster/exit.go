@@ -21,6 +21,7 @@ const (
 	exitNotFound    = 5
 	exitConflict    = 6
 	exitUnavailable = 7
+	exitDiffers     = 8
 	exitUsage       = 64
 	exitInterrupted = 130
 )
@@ -34,9 +35,10 @@ var exitMeanings = []struct {
 	{exitError, "it failed in a way that no other code names"},
 	{exitAuth, "the service refused the key: wrong, expired, or it may not do this (401, 403)"},
 	{exitNotFound, "no such user, directory or key (404)"},
-	{exitConflict, "a conflict: the value is taken (409), or the record changed in between (412)"},
+	{exitConflict, "a conflict: the value is taken (409), or the record changed in between (412), so that nothing was done"},
 	{exitUnavailable, "no answer, or the service is overloaded, after the retries (429, 502, 503, 504)"},
-	{exitUsage, "the command line, the environment or the configuration file is wrong; nothing was sent"},
+	{exitDiffers, "a change was made, and the record is not what was planned; the differences are on standard error"},
+	{exitUsage, "the command line, the environment or the configuration file is wrong, or needs --yes; nothing was changed"},
 	{exitInterrupted, "interrupted"},
 }
 
@@ -57,6 +59,8 @@ func exitCode(err error) int {
 		input *action.InputError
 		se    *scim.Error
 		ce    *client.Error
+		other *action.ChangedError
+		diff  *differsError
 	)
 	switch {
 	case err == nil:
@@ -65,6 +69,10 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.As(err, &usage), errors.As(err, &input):
 		return exitUsage
+	case errors.As(err, &other):
+		return exitConflict
+	case errors.As(err, &diff):
+		return exitDiffers
 	case errors.As(err, &se):
 		switch se.Status {
 		case http.StatusUnauthorized, http.StatusForbidden:

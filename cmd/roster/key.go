@@ -124,25 +124,13 @@ func runKeyCreate(ctx context.Context, g *globals, o *keyOptions) error {
 // printNewKey prints a key that was made, with its secret.
 func printNewKey(g *globals, o *keyOptions, k *client.NewKey) error {
 	var err error
-	switch {
-	case o.quiet:
+	if o.quiet {
 		_, err = fmt.Fprintln(g.stdout, k.Secret)
-	case o.output == outputJSON:
-		err = printJSON(g.stdout, k)
-	default:
-		t := newTable(g.stdout)
-		t.row("id", k.ID)
-		t.row("name", k.Name)
-		if k.Directory != "" {
-			t.row("directory", k.Directory)
-		}
-		if k.User != "" {
-			t.row("user", k.User)
-		}
-		t.row("scopes", scopeList(&k.Key))
-		t.row("expires", orNever(k.Expires))
-		t.row("key", k.Secret)
-		err = t.flush()
+	} else {
+		err = newListing(g.stdout, o.output).one(k, [][2]string{
+			{"id", k.ID}, {"name", k.Name}, {"directory", k.Directory}, {"user", k.User},
+			{"scopes", scopeList(&k.Key)}, {"expires", orNever(k.Expires)}, {"key", k.Secret},
+		})
 	}
 	fmt.Fprintln(g.stderr, "The key is shown this once: keep it now.")
 	return err
@@ -170,14 +158,13 @@ func runKeyList(ctx context.Context, g *globals, o *keyOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.output == outputJSON {
-		return printJSON(g.stdout, orEmpty(list))
-	}
-	t := newTable(g.stdout, "ID", "NAME", "PREFIX", "SCOPES", "STATE", "EXPIRES", "LAST USED")
+	l := newListing(g.stdout, o.output, "ID", "NAME", "PREFIX", "SCOPES", "STATE", "EXPIRES", "LAST USED")
 	for _, k := range list {
-		t.row(k.ID, k.Name, k.Prefix, scopeList(k), keyState(k, time.Now()), orNever(k.Expires), when(k.LastUsed))
+		if err := l.add(k, k.ID, k.Name, k.Prefix, scopeList(k), keyState(k, time.Now()), orNever(k.Expires), when(k.LastUsed)); err != nil {
+			return err
+		}
 	}
-	return t.flush()
+	return l.end()
 }
 
 func scopeList(k *roster.Key) string {

@@ -35,6 +35,8 @@ type globals struct {
 	stdout io.Writer // data, and nothing else
 	stderr io.Writer // messages, prompts and errors
 	getenv func(string) string
+
+	noInput bool // never ask, as by --no-input
 }
 
 // run is the whole program: it executes args and returns the exit code, having

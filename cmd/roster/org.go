@@ -37,11 +37,11 @@ func runOrg(ctx context.Context, g *globals, o *orgOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.output == outputJSON {
-		return printJSON(g.stdout, struct {
-			ID string `json:"id"`
-		}{id})
+	if o.output == outputTable {
+		_, err = fmt.Fprintln(g.stdout, id)
+		return err
 	}
-	_, err = fmt.Fprintln(g.stdout, id)
-	return err
+	return newListing(g.stdout, o.output).one(struct {
+		ID string `json:"id"`
+	}{id}, [][2]string{{"id", id}})
 }

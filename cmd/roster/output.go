@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -18,25 +20,153 @@ import (
 type outputFormat string
 
 const (
-	outputTable outputFormat = "table"
-	outputJSON  outputFormat = "json"
+	outputTable  outputFormat = "table"
+	outputJSON   outputFormat = "json"
+	outputCSV    outputFormat = "csv"
+	outputNDJSON outputFormat = "ndjson"
 )
+
+var outputFormats = []string{"table", "json", "csv", "ndjson"}
 
 func (o *outputFormat) String() string { return string(*o) }
 func (o *outputFormat) Type() string   { return "format" }
 
 func (o *outputFormat) Set(s string) error {
-	switch f := outputFormat(s); f {
-	case outputTable, outputJSON:
-		*o = f
-		return nil
+	if !slices.Contains(outputFormats, s) {
+		return fmt.Errorf("there are table, json, csv and ndjson")
 	}
-	return fmt.Errorf("there are table and json")
+	*o = outputFormat(s)
+	return nil
 }
 
 func (o *outputFormat) addFlag(f *pflag.FlagSet) {
 	*o = outputTable
-	f.VarP(o, "output", "o", "table, for people, or json, for programs")
+	f.VarP(o, "output", "o", "table, for people; json, csv or ndjson (a JSON document for each line), for programs")
+}
+
+// A listing prints things one after the other in some format, so that a list of
+// a million needs no memory for them all: a table or CSV of their cells, or JSON
+// of the things themselves.
+type listing struct {
+	w      io.Writer
+	format outputFormat
+	heads  []string
+	table  *table
+	csv    *csv.Writer
+	n      int
+}
+
+// rowsPerFlush bounds how many rows wait to be printed.
+const rowsPerFlush = 1000
+
+func newListing(w io.Writer, format outputFormat, heads ...string) *listing {
+	l := &listing{w: w, format: format, heads: heads}
+	switch format {
+	case outputTable:
+		l.table = newTable(w, heads...)
+	case outputCSV:
+		l.csv = csv.NewWriter(w)
+	}
+	return l
+}
+
+// add prints one thing: v, or a JSON value as it is, or its cells.
+func (l *listing) add(v any, cells ...string) error {
+	l.n++
+	switch l.format {
+	case outputTable:
+		l.table.row(cells...)
+		if l.n%rowsPerFlush == 0 {
+			return l.table.flush()
+		}
+		return nil
+	case outputCSV:
+		if l.n == 1 {
+			if err := l.csvHead(); err != nil {
+				return err
+			}
+		}
+		return l.csv.Write(cells)
+	}
+	doc, ok := v.(jsontext.Value)
+	if !ok {
+		var err error
+		if doc, err = json.Marshal(v); err != nil {
+			return err
+		}
+	}
+	before, after := "", "\n"
+	if l.format == outputJSON {
+		if before, after = ",\n", ""; l.n == 1 {
+			before = "[\n"
+		}
+	}
+	_, err := fmt.Fprint(l.w, before, compact(doc), after)
+	return err
+}
+
+// csvHead prints the heads as names: userName for USER NAME.
+func (l *listing) csvHead() error {
+	names := make([]string, len(l.heads))
+	for i, h := range l.heads {
+		for j, word := range strings.Fields(strings.ToLower(strings.ReplaceAll(h, "-", ""))) {
+			if j > 0 {
+				word = strings.ToUpper(word[:1]) + word[1:]
+			}
+			names[i] += word
+		}
+	}
+	return l.csv.Write(names)
+}
+
+// end prints what is left.
+func (l *listing) end() error {
+	switch l.format {
+	case outputTable:
+		return l.table.flush()
+	case outputCSV:
+		if l.n == 0 {
+			if err := l.csvHead(); err != nil {
+				return err
+			}
+		}
+		l.csv.Flush()
+		return l.csv.Error()
+	case outputJSON:
+		end := "\n]\n"
+		if l.n == 0 {
+			end = "[]\n"
+		}
+		_, err := fmt.Fprint(l.w, end)
+		return err
+	}
+	return nil
+}
+
+// one prints a single thing: as lines of name and value, as JSON, or as CSV with
+// the names as heads. What has no value is no line.
+func (l *listing) one(v any, fields [][2]string) error {
+	switch l.format {
+	case outputJSON:
+		return printJSON(l.w, v)
+	case outputNDJSON:
+		return l.add(v)
+	case outputTable:
+		for _, f := range fields {
+			if f[1] != "" {
+				l.table.row(f[0], f[1])
+			}
+		}
+		return l.table.flush()
+	}
+	names, cells := make([]string, len(fields)), make([]string, len(fields))
+	for i, f := range fields {
+		names[i], cells[i] = f[0], f[1]
+	}
+	if err := l.csv.WriteAll([][]string{names, cells}); err != nil {
+		return err
+	}
+	return nil
 }
 
 // printJSON prints v, or a JSON value as it is, indented and with a line end.

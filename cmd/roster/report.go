@@ -46,12 +46,29 @@ func report(w io.Writer, cmd *cobra.Command, err error) {
 		se    *scim.Error
 		ce    *client.Error
 		he    *hintedError
+		found *diagnosis
+		other *action.ChangedError
+		diff  *differsError
 	)
 	name := cmd.CommandPath()
 	next := ""
 	switch {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(w, "roster: interrupted")
+	case errors.As(err, &found):
+		fmt.Fprintln(w, "roster:", found.what)
+		next = found.next
+		if errors.As(err, &se) && se.Detail != "" {
+			fmt.Fprintf(w, "  answer: %s (%d)\n", printable(se.Detail), se.Status)
+		}
+	case errors.As(err, &other):
+		fmt.Fprintln(w, "roster:", printable(other.Error()))
+		printChanges(w, other.Changes)
+		next = "the same again, which makes a new plan"
+	case errors.As(err, &diff):
+		fmt.Fprintln(w, "roster:", diff)
+		printChanges(w, diff.changes)
+		next = "roster user get " + printable(diff.id)
 	case errors.As(err, &input):
 		for _, f := range input.Faults {
 			fmt.Fprintln(w, "roster:", faultLine(f))

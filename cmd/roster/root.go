@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/roster-scim/roster/scim"
 )
 
 // newRoot returns the whole tree of commands.
@@ -16,6 +18,7 @@ func newRoot(g *globals) *cobra.Command {
 		newKeyCmd(g),
 		newUserCmd(g),
 		newOrgCmd(g),
+		newConnectionCmd(g),
 		newMigrateCmd(g),
 		newBackupCmd(g),
 		newRestoreCmd(g),
@@ -28,10 +31,11 @@ update users in any directory that speaks SCIM 2.0.
 Every flag that is a setting can also be given as an environment variable
 (--listen is ROSTER_LISTEN) or in a YAML file of flag names (--config). The flag
 wins over the variable, the variable over the file. Keys are never flags: they
-come from ROSTER_KEY or from --key-file.`
+come from a connection (roster connection), from ROSTER_KEY or from --key-file.`
 	root.Example = `  roster demo --once
   roster serve --data ./data
-  roster user update ID --user-name ada@corp.example --email ada@corp.example --title CTO`
+  roster connection add local --preset roster
+  roster user update ID --title CTO --keep --dry-run`
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if err := configure(g, cmd); err != nil {
@@ -40,8 +44,32 @@ come from ROSTER_KEY or from --key-file.`
 		markStarted(cmd)
 		return nil
 	}
+	root.PersistentFlags().BoolVar(&g.noInput, "no-input", false, "never ask: what would be asked about is refused")
 	root.PersistentFlags().String("config", "", "`file` of settings (default $XDG_CONFIG_HOME/roster/config.yaml)")
+	complete(g, root)
 	return root
+}
+
+// complete adds what the shell completes after the flags that take one of a few
+// words.
+func complete(g *globals, cmd *cobra.Command) {
+	for flag, words := range map[string]cobra.CompletionFunc{
+		"connection": func(cmd *cobra.Command, _ []string, part string) ([]string, cobra.ShellCompDirective) {
+			return completeConnections(g)(cmd, nil, part)
+		},
+		"output":   cobra.FixedCompletions(outputFormats, cobra.ShellCompDirectiveNoFileComp),
+		"rule-set": cobra.FixedCompletions(scim.RuleSetNames, cobra.ShellCompDirectiveNoFileComp),
+		"active":   cobra.FixedCompletions([]string{"true", "false"}, cobra.ShellCompDirectiveNoFileComp),
+	} {
+		if cmd.LocalNonPersistentFlags().Lookup(flag) != nil {
+			if err := cmd.RegisterFlagCompletionFunc(flag, words); err != nil {
+				panic(err) // two for one flag: a mistake in this package
+			}
+		}
+	}
+	for _, c := range cmd.Commands() {
+		complete(g, c)
+	}
 }
 
 // newGroup returns a command that only holds others.

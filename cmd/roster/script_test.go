@@ -3,11 +3,17 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +30,7 @@ import (
 //	code N PROGRAM [ARG…]    runs a program that must end with the exit code N
 //	set VAR MEMBER           sets VAR to a member of the JSON object on stdout
 //	line VAR                 sets VAR to the one line on stdout
+//	site VAR KIND            starts something that is no Roster, and sets VAR to its URL, see sites
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	binary, err := rosterBinary()
@@ -41,6 +48,7 @@ func TestScripts(t *testing.T) {
 			"code":   scriptCode,
 			"set":    scriptSet,
 			"line":   scriptLine,
+			"site":   scriptSite,
 		},
 	})
 }
@@ -77,6 +85,55 @@ func scriptServer(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	ts.Setenv("ROSTER_URL", url)
 	ts.Setenv("ROSTER_KEY", scriptKey)
+}
+
+// sites are services that a connection may lead to by mistake, or that are only
+// nearly a SCIM service.
+var sites = map[string]func() *httptest.Server{
+	"page": func() *httptest.Server {
+		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			fmt.Fprint(w, "<html><title>Sign in</title>")
+		}))
+	},
+	"redirect": func() *httptest.Server {
+		return httptest.NewServer(http.RedirectHandler("https://users.corp.example/elsewhere", http.StatusFound))
+	},
+	"json": func() *httptest.Server {
+		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, `{"ok":true}`)
+		}))
+	},
+	"tls": func() *httptest.Server {
+		s := httptest.NewUnstartedServer(http.NotFoundHandler())
+		s.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of clients that do not trust it
+		s.StartTLS()
+		return s
+	},
+	// A user that somebody else changes all the time, without versions.
+	"restless": func() *httptest.Server {
+		var reads atomic.Int64
+		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, `{"id":"u1","userName":"ada","title":"T%d"}`, reads.Add(1))
+		}))
+	},
+	// A service that answers a PUT and keeps what it had.
+	"stubborn": func() *httptest.Server {
+		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/scim+json")
+			fmt.Fprint(w, `{"id":"u1","userName":"ada","title":"Engineer","urn:example:Badge":{"number":"7"}}`)
+		}))
+	},
+}
+
+func scriptSite(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 || sites[args[1]] == nil {
+		ts.Fatalf("usage: site VAR KIND")
+	}
+	s := sites[args[1]]()
+	ts.Defer(s.Close)
+	ts.Setenv(args[0], s.URL)
 }
 
 func scriptCode(ts *testscript.TestScript, neg bool, args []string) {

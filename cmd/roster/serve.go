@@ -380,14 +380,14 @@ The key is shown this once. Try it:
 
   curl -H "Authorization: Bearer %s" %s/Users
 
-  export ROSTER_KEY=%s
-  roster user create --url %s --user-name ada@corp.example --email ada@corp.example --title Engineer
-  roster user update --url %s ID --user-name ada@corp.example --email ada@corp.example --title CTO
+  echo %s | roster connection add local --preset roster --url %s --key-file -
+  roster user create --user-name ada@corp.example --email ada@corp.example --title Engineer
+  roster user update ID --title CTO --keep
 
 Entra ID, Okta and other SCIM clients want a directory with the standard rules:
 roster directory create "Okta" --rule-set standard
 
-`, s.directory.ID, s.directory.RuleSet, base, s.dirs.Org(), s.key, s.key, base, s.key, s.url, s.url)
+`, s.directory.ID, s.directory.RuleSet, base, s.dirs.Org(), s.key, s.key, base, s.key, s.url)
 }
 
 // registerStats shows what the database has done.

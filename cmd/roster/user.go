@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -89,10 +92,16 @@ func printUser(g *globals, o outputFormat, u *client.User) error {
 	switch {
 	case len(u.Answer.Body) == 0:
 		return nil
+	case o == outputTable:
+		return printDocument(g.stdout, u.Answer.Body)
 	case o == outputJSON:
 		return printJSON(g.stdout, u.Answer.Body)
 	}
-	return printDocument(g.stdout, u.Answer.Body)
+	l := newListing(g.stdout, o, userHeads...)
+	if err := l.add(u.Answer.Body, userCells(u)...); err != nil {
+		return err
+	}
+	return l.end()
 }
 
 func newUserListCmd(g *globals) *cobra.Command {
@@ -115,10 +124,6 @@ func newUserListCmd(g *globals) *cobra.Command {
 	return cmd
 }
 
-// rowsPerFlush bounds how much of a long list waits to be printed, so that a
-// list of a million users needs no memory for them all.
-const rowsPerFlush = 1000
-
 func runUserList(ctx context.Context, g *globals, o *userOptions) error {
 	if o.limit < 0 {
 		return usagef("--limit must not be negative")
@@ -134,40 +139,30 @@ func runUserList(ctx context.Context, g *globals, o *userOptions) error {
 	if o.limit > 0 {
 		list.Count = o.limit
 	}
-	show, end := userRows(g)
-	if o.output == outputJSON {
-		show, end = userArray(g)
-	}
+	l := newListing(g.stdout, o.output, userHeads...)
 	n := 0
 	for u, err := range c.Users().List(ctx, list) {
 		if err != nil {
 			return err
 		}
-		if err := show(u); err != nil {
+		if err := l.add(u.Answer.Body, userCells(u)...); err != nil {
 			return err
 		}
 		if n++; n == o.limit {
 			break
 		}
 	}
-	return end()
+	return l.end()
 }
 
-// userRows prints users as a table.
-func userRows(g *globals) (show func(*client.User) error, end func() error) {
-	t := newTable(g.stdout, "ID", "USER NAME", "DISPLAY NAME", "E-MAIL", "ACTIVE")
-	n := 0
-	return func(u *client.User) error {
-		active := ""
-		if v, ok := u.Active.Get(); ok {
-			active = strconv.FormatBool(v)
-		}
-		t.row(u.ID, u.UserName, u.DisplayName.Value(), mainEmail(u), active)
-		if n++; n%rowsPerFlush == 0 {
-			return t.flush()
-		}
-		return nil
-	}, t.flush
+var userHeads = []string{"ID", "USER NAME", "DISPLAY NAME", "E-MAIL", "ACTIVE"}
+
+func userCells(u *client.User) []string {
+	active := ""
+	if v, ok := u.Active.Get(); ok {
+		active = strconv.FormatBool(v)
+	}
+	return []string{u.ID, u.UserName, u.DisplayName.Value(), mainEmail(u), active}
 }
 
 // mainEmail returns the primary e-mail address, else the first one.
@@ -182,23 +177,6 @@ func mainEmail(u *client.User) string {
 		return emails[0].Value.Value()
 	}
 	return ""
-}
-
-// userArray prints users as a JSON array, one at a time.
-func userArray(g *globals) (show func(*client.User) error, end func() error) {
-	before := "[\n"
-	return func(u *client.User) error {
-			_, err := fmt.Fprint(g.stdout, before, compact(u.Answer.Body))
-			before = ",\n"
-			return err
-		}, func() error {
-			if before == "[\n" {
-				_, err := fmt.Fprintln(g.stdout, "[]")
-				return err
-			}
-			_, err := fmt.Fprint(g.stdout, "\n]\n")
-			return err
-		}
 }
 
 func newUserDeleteCmd(g *globals) *cobra.Command {
@@ -290,27 +268,43 @@ func runUserHistory(ctx context.Context, g *globals, o *userOptions) error {
 	if err != nil {
 		return err
 	}
-	events := []*roster.Event{}
+	l := newListing(g.stdout, o.output, "VERSION", "AT", "OPERATION", "KEY", "REQUEST", "ATTRIBUTE", "BEFORE", "AFTER")
 	for e, err := range c.Management().History(ctx, c.Directory, o.id, 0) {
 		if err != nil {
 			return noUser(err)
 		}
-		events = append(events, e)
-	}
-	if o.output == outputJSON {
-		return printJSON(g.stdout, events)
-	}
-	for _, e := range events {
-		if _, err := fmt.Fprintln(g.stdout, eventHead(e)); err != nil {
+		switch o.output {
+		case outputTable:
+			err = printEvent(g.stdout, e)
+		case outputCSV: // a row for each change
+			for _, ch := range e.Changes {
+				err = errors.Join(err, l.add(nil, strconv.FormatInt(e.Version, 10), e.At.Format(time.RFC3339Nano), string(e.Operation),
+					e.Key, e.Request, ch.Attribute, string(ch.Before), string(ch.After)))
+			}
+		default:
+			err = l.add(e)
+		}
+		if err != nil {
 			return err
 		}
-		for _, ch := range e.Changes {
-			line := eventChange(ch)
-			if e.Purged {
-				line = ch.Attribute
-			}
-			fmt.Fprintln(g.stdout, "  "+printable(line))
+	}
+	if o.output == outputTable {
+		return nil
+	}
+	return l.end()
+}
+
+// printEvent prints an event and its changes for people.
+func printEvent(w io.Writer, e *roster.Event) error {
+	if _, err := fmt.Fprintln(w, eventHead(e)); err != nil {
+		return err
+	}
+	for _, ch := range e.Changes {
+		line := eventChange(ch)
+		if e.Purged {
+			line = ch.Attribute
 		}
+		fmt.Fprintln(w, "  "+printable(line))
 	}
 	return nil
 }

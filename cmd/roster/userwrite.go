@@ -19,6 +19,8 @@ type userWriteOptions struct {
 	id      string
 	ifMatch string
 	dryRun  bool
+	keep    bool
+	yes     bool
 }
 
 func newUserCreateCmd(g *globals) *cobra.Command {
@@ -48,7 +50,7 @@ func newUserCreateCmd(g *globals) *cobra.Command {
 }
 
 func runUserCreate(ctx context.Context, g *globals, o *userWriteOptions, in action.Input) error {
-	rules, err := o.rules()
+	rules, err := o.rules(g)
 	if err != nil {
 		return err
 	}
@@ -79,10 +81,16 @@ func newUserUpdateCmd(g *globals) *cobra.Command {
 		Short: m.Summary,
 		Long: m.Description + `
 
+With --keep only what you name changes: the user is read, and sent back whole.
+
 Prints what changed, a line for each attribute: ~ replaced, - cleared, + added.
-With --dry-run nothing is sent, and the lines are those of the plan.`,
-		Example: `  roster user update ID --user-name ada@corp.example --email ada@corp.example --title CTO
-  roster user update ID --user-name ada@corp.example --emails @emails.json --active false --dry-run`,
+With --dry-run nothing is sent, and the lines are those of the plan. Without --keep
+an update that clears something, or re-activates the user by default, shows its plan
+and asks; where nobody can answer, it needs --yes. A user that somebody else has
+changed since the plan was made is left alone.`,
+		Example: `  roster user update ID --title CTO --keep
+  roster user update ID --user-name ada@corp.example --email ada@corp.example --title CTO --dry-run
+  roster user update ID --user-name ada@corp.example --emails @emails.json --active false --yes`,
 		Args: cobra.ExactArgs(1),
 	}
 	f := cmd.Flags()
@@ -91,8 +99,10 @@ With --dry-run nothing is sent, and the lines are those of the plan.`,
 	o.userFlags.addFlags(f, m)
 	o.output.addFlag(f)
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and send nothing")
+	f.BoolVar(&o.keep, "keep", false, "change only what is named, and keep the rest")
+	f.BoolVar(&o.yes, "yes", false, "do not ask")
 	f.StringVar(&o.ifMatch, "if-match", "", "`ETag` that the user must still have")
-	perCall(f, "dry-run", "if-match")
+	perCall(f, "dry-run", "keep", "yes", "if-match")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		in, err := o.input(g, f)
 		if err != nil {
@@ -108,7 +118,7 @@ With --dry-run nothing is sent, and the lines are those of the plan.`,
 }
 
 func runUserUpdate(ctx context.Context, g *globals, o *userWriteOptions, in action.Input) error {
-	rules, err := o.rules()
+	rules, err := o.rules(g)
 	if err != nil {
 		return err
 	}
@@ -117,14 +127,18 @@ func runUserUpdate(ctx context.Context, g *globals, o *userWriteOptions, in acti
 	if err != nil {
 		return err
 	}
-	if err := action.ValidateUpdateUser(t, in); err != nil {
+	validate := action.ValidateUpdateUser
+	if o.keep {
+		validate = action.ValidateUpdateUserKeep
+	}
+	if err := validate(t, in); err != nil {
 		return err
 	}
 	c, err := o.openDirectory(ctx, g)
 	if err != nil {
 		return err
 	}
-	a := &action.UpdateUser{Client: c, Rules: rules, IfMatch: o.ifMatch}
+	a := &action.UpdateUser{Client: c, Rules: rules, Keep: o.keep, IfMatch: o.ifMatch}
 	p, err := a.Plan(ctx, in)
 	if err != nil {
 		return noUser(err)
@@ -132,6 +146,13 @@ func runUserUpdate(ctx context.Context, g *globals, o *userWriteOptions, in acti
 	warnIgnored(g.stderr, p.Ignored)
 	if o.dryRun {
 		return printPlan(g, o.output, p)
+	}
+	if p.Warns() && !o.yes {
+		printPlanLines(g.stderr, g.stderr, p)
+		question := fmt.Sprintf("Update %s (%s)?", printable(p.UserName), o.where(c))
+		if err := confirm(g, false, "this clears or re-activates what you did not name; --keep changes only what you name", question); err != nil {
+			return err
+		}
 	}
 	r, err := a.Apply(ctx, p)
 	if err != nil {
@@ -148,36 +169,86 @@ func warnIgnored(w io.Writer, ignored []string) {
 }
 
 func printPlan(g *globals, o outputFormat, p *action.Plan) error {
-	if o == outputJSON {
-		return printJSON(g.stdout, p)
+	switch o {
+	case outputJSON, outputNDJSON:
+		return newListing(g.stdout, o).one(p, nil)
+	case outputCSV:
+		l := newListing(g.stdout, o, "USER ID", "OPERATION", "ATTRIBUTE", "BEFORE", "AFTER", "WARNING")
+		for _, c := range p.Changes {
+			if err := l.add(c, p.UserID, string(c.Op), c.Attribute, string(c.Before), string(c.After), yes(c.Warning)); err != nil {
+				return err
+			}
+		}
+		return l.end()
 	}
-	warnChanges(g.stderr, p.Changes, "would be")
-	printChanges(g.stdout, p.Changes)
-	summary := "Plan: no change."
+	return printPlanLines(g.stdout, g.stderr, p)
+}
+
+// printPlanLines prints a plan for people.
+func printPlanLines(w, warnings io.Writer, p *action.Plan) error {
+	printChanges(w, p.Changes)
+	summary := "Plan: no changes."
 	if len(p.Changes) > 0 {
-		summary = "Plan: " + counts(p.Changes, "to replace", "to add", "to clear") + "."
+		summary = "Plan: 1 to update (" + counts(p.Changes, true) + ")."
 	}
-	_, err := fmt.Fprintln(g.stdout, summary)
+	_, err := fmt.Fprintln(w, summary)
+	warnCleared(warnings, p.Changes)
+	warnChanges(warnings, p.Changes, "would be")
 	return err
 }
 
 func printResult(g *globals, o outputFormat, r *action.Result) error {
 	warnChanges(g.stderr, r.Changes, "was")
-	if o == outputJSON {
-		return printUser(g, o, &client.User{Answer: r.Answer})
+	if r.Foretold && len(r.Changes) > 0 {
+		fmt.Fprintln(g.stderr, "note: the answer does not show the whole user, so these are the changes of the plan")
 	}
-	printChanges(g.stdout, r.Changes)
-	summary := "No change."
-	if len(r.Changes) > 0 {
-		summary = fmt.Sprintf("Updated %s: %s.", printable(r.Plan.UserName), counts(r.Changes, "replaced", "added", "cleared"))
+	if o != outputTable {
+		if err := printUser(g, o, &client.User{Answer: r.Answer}); err != nil {
+			return err
+		}
+	} else {
+		printChanges(g.stdout, r.Changes)
+		summary := "No change."
+		if len(r.Changes) > 0 {
+			summary = fmt.Sprintf("Updated %s: %s.", printable(r.Plan.UserName), counts(r.Changes, false))
+		}
+		if _, err := fmt.Fprintln(g.stdout, summary); err != nil {
+			return err
+		}
 	}
-	_, err := fmt.Fprintln(g.stdout, summary)
-	return err
+	if len(r.Differs) > 0 {
+		return &differsError{r.Plan.UserID, r.Differs}
+	}
+	return nil
+}
+
+// A differsError says that a write was done, and has led to something else than
+// was planned.
+type differsError struct {
+	id      string
+	changes []action.Change // from the plan to what is
+}
+
+func (e *differsError) Error() string {
+	return "the user was updated, but is not what was planned; from the plan to what is:"
 }
 
 func printChanges(w io.Writer, changes []action.Change) {
 	for _, c := range changes {
 		fmt.Fprintln(w, printable(c.String()))
+	}
+}
+
+// warnCleared counts what is easily cleared by mistake.
+func warnCleared(w io.Writer, changes []action.Change) {
+	n := 0
+	for _, c := range changes {
+		if c.Warning && c.Op == action.Clear {
+			n++
+		}
+	}
+	if n > 0 {
+		fmt.Fprintf(w, "warning: what is not named is cleared, here %d of the values (-): --keep keeps them\n", n)
 	}
 }
 
@@ -191,17 +262,26 @@ func warnChanges(w io.Writer, changes []action.Change, verb string) {
 	}
 }
 
-// counts words how many changes there are: "2 replaced, 1 added, 3 cleared".
-func counts(changes []action.Change, replaced, added, cleared string) string {
+// counts words how many changes there are: "2 replaced, 1 added, 3 cleared", or
+// with what of, "2 attributes replaced, 1 added, 3 cleared".
+func counts(changes []action.Change, of bool) string {
 	a, r, c := action.Counts(changes)
 	var parts []string
 	for _, p := range []struct {
 		n    int
 		word string
-	}{{r, replaced}, {a, added}, {c, cleared}} {
-		if p.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.word))
+	}{{r, "replaced"}, {a, "added"}, {c, "cleared"}} {
+		word := p.word
+		switch {
+		case p.n == 0:
+			continue
+		case of && p.n == 1:
+			word = "attribute " + word
+		case of:
+			word = "attributes " + word
 		}
+		of = false
+		parts = append(parts, fmt.Sprintf("%d %s", p.n, word))
 	}
 	return strings.Join(parts, ", ")
 }
