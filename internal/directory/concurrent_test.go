@@ -95,7 +95,7 @@ func TestPurge_AgainstRestore(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 2 {
 				wg.Go(func() {
-					if _, err := d.Restore(t.Context(), directory.Call{}, typ, id); err != nil && (statusOf(err) != 404 || !strings.Contains(err.Error(), "not in the trash")) {
+					if _, err := d.Restore(t.Context(), directory.Call{}, id); err != nil && (statusOf(err) != 404 || !strings.Contains(err.Error(), "not in the trash")) {
 						t.Error(err)
 					}
 				})
@@ -107,7 +107,7 @@ func TestPurge_AgainstRestore(t *testing.T) {
 			})
 			wg.Wait()
 			_, err := d.Get(t.Context(), typ, id, false)
-			events, herr := d.History(t.Context(), typ, id, 0, 10)
+			events, herr := d.History(t.Context(), id, 0, 10)
 			if err == nil != (herr == nil) {
 				t.Fatalf("the user: %v; its history: %v", err, herr)
 			}

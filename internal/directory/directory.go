@@ -49,6 +49,8 @@ type Service struct {
 	maxScan   int
 	maxSorted int
 	scans     chan struct{} // one for each scan under way
+	poll      time.Duration
+	bell      bell
 
 	mu          sync.RWMutex
 	directories map[string]cached[*Directory]
@@ -75,6 +77,9 @@ type Options struct {
 	// then the directories cannot be given others. Open makes the stored ones the
 	// same, or fails. Nil: each directory has its own.
 	Schemas jsontext.Value
+	// Poll is how often who waits for events looks for those that other nodes
+	// have written. 0: DefaultPoll.
+	Poll time.Duration
 }
 
 // Open returns the Service of a store. A store that was folded by another
@@ -87,6 +92,10 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		used:        make(map[string]time.Time),
 		scans:       make(chan struct{}, maxScans),
 		maxSorted:   MaxSorted,
+		bell:        bell{ropes: make(map[string]chan struct{})},
+	}
+	if s.poll = o.Poll; s.poll <= 0 {
+		s.poll = DefaultPoll
 	}
 	if s.maxScan = o.MaxScan; s.maxScan == 0 {
 		s.maxScan = DefaultMaxScan

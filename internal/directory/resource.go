@@ -25,6 +25,8 @@ type Call struct {
 	// a group. MaxLinks leaves them out where a group has more; 0: no bound.
 	Links    bool
 	MaxLinks int
+	// Undoes is the Seq of the event that the change undoes; 0: none.
+	Undoes int64
 	// Idempotency makes a repeated request the same request; nil: each is new.
 	Idempotency *Idempotency
 }
@@ -267,21 +269,26 @@ func (d *Directory) Delete(ctx context.Context, c Call, t *scim.Type, id string)
 		if err != nil {
 			return nil, err
 		}
-		diff := scim.Diff(old, nil)
-		drop, _, err := d.indexes[t].change(diff)
-		if err != nil {
-			return nil, err
-		}
-		gone := &store.Trashed{Record: *cur, Deleted: later(d.service.clock(), cur.Modified), Key: c.Key}
-		gone.Version++
-		last := gone.Record
-		last.Modified = gone.Deleted
-		left, err := d.leave(tx, c, t, gone)
-		if err != nil {
-			return nil, err
-		}
-		return &Result{Type: t, Record: &last}, tx.Delete(gone, drop, newEvent(&last, roster.OpDelete, c, diff, left...))
+		return d.discard(tx, c, t, cur, old)
 	})
+}
+
+// discard moves a resource that was read for the write to the trash.
+func (d *Directory) discard(tx store.Tx, c Call, t *scim.Type, cur *store.Record, old *scim.Resource) (*Result, error) {
+	diff := scim.Diff(old, nil)
+	drop, _, err := d.indexes[t].change(diff)
+	if err != nil {
+		return nil, err
+	}
+	gone := &store.Trashed{Record: *cur, Deleted: later(d.service.clock(), cur.Modified), Key: c.Key}
+	gone.Version++
+	last := gone.Record
+	last.Modified = gone.Deleted
+	left, err := d.leave(tx, c, t, gone)
+	if err != nil {
+		return nil, err
+	}
+	return &Result{Type: t, Record: &last}, tx.Delete(gone, drop, newEvent(&last, roster.OpDelete, c, diff, left...))
 }
 
 // current returns the resource that a write is about, locked, when the
@@ -337,6 +344,9 @@ func (d *Directory) write(ctx context.Context, c Call, fn func(store.Tx) (*Resul
 	}
 	for range attempts {
 		err := d.service.store.Update(ctx, run)
+		if err == nil {
+			d.service.bell.ring(d.ID)
+		}
 		switch {
 		case err == nil && c.Idempotency == nil && c.shows(res):
 			// Not in the transaction: that would keep other writers waiting.
@@ -441,7 +451,7 @@ func later(now, t time.Time) time.Time {
 func newEvent(rec *store.Record, op roster.Operation, c Call, diff []scim.Difference, more ...roster.Change) *roster.Event {
 	e := &roster.Event{
 		ID: uuid.Must(uuid.NewV7()).String(), Directory: rec.Directory, ResourceType: rec.Type, Resource: rec.ID, Version: rec.Version,
-		Operation: op, Key: c.Key, Request: c.Request, At: rec.Modified,
+		Operation: op, Key: c.Key, Request: c.Request, At: rec.Modified, Undoes: c.Undoes,
 		Changes: make([]roster.Change, len(diff)),
 	}
 	for i, d := range diff {

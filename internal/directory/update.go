@@ -59,6 +59,7 @@ func (s *Service) update(ctx context.Context, c Call, id string, u roster.Direct
 		return tx.ReplaceDirectory(rec)
 	})
 	s.reread()
+	s.bell.ring(id)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return nil, nil, NoDirectory(id)

@@ -156,7 +156,7 @@ func TestUpdate_SchemaChangeDropsNoValue(t *testing.T) {
 		if got, want := shown(t, d, other.ID), `v1 number="8"`; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-		history, err := d.History(t.Context(), d.Model.Type("Badge"), res.ID, 0, 1)
+		history, err := d.History(t.Context(), res.ID, 0, 1)
 		if err != nil || len(history) != 1 || history[0].Key != "k" || len(history[0].Changes) != 2 || string(history[0].Changes[0].Before) != `"red"` {
 			t.Errorf("history %+v, %v: want the two values that went", history, err)
 		}
@@ -176,7 +176,7 @@ func TestUpdate_SchemaChangeDropsNoValue(t *testing.T) {
 		if len(plan.Attributes) != 2 || plan.Attributes[0].Missing != 1 {
 			t.Errorf("attributes %+v, want color missing once", plan.Attributes)
 		}
-		if _, err := d.Restore(t.Context(), directory.Call{}, d.Model.Type("Badge"), res.ID); err != nil {
+		if _, err := d.Restore(t.Context(), directory.Call{}, res.ID); err != nil {
 			t.Fatal(err)
 		}
 		if got, want := shown(t, d, res.ID), `v5 number="9" color="red"`; got != want {

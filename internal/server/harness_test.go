@@ -66,7 +66,7 @@ func (w *world) settle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := w.fence.History(t.Context(), res.Type, res.ID, 0, 1)
+	made, err := w.fence.History(t.Context(), res.ID, 0, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
