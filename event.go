@@ -46,3 +46,23 @@ type Change struct {
 	Before    jsontext.Value `json:"before,omitempty"`
 	After     jsontext.Value `json:"after,omitempty"`
 }
+
+// An Undo says what undoing an event does: as a plan, or when it is done.
+type Undo struct {
+	Event        int64  `json:"event"` // the Seq of the event that is undone
+	ResourceType string `json:"resourceType"`
+	Resource     string `json:"resource"` // the id of the user or group
+	// Version is that of the resource: the one that a plan is about, or that the
+	// change left behind.
+	Version int64 `json:"version"`
+	// Operation is what undoes the event: patch, delete or restore. Empty: the
+	// state is so already, and nothing changes.
+	Operation Operation `json:"operation,omitempty"`
+	// Changes are those of a patch, as in a plan: the parts of a complex attribute
+	// and the values of a multi-valued one each by themselves.
+	Changes []Change `json:"changes"`
+	// Missing are the ids of members who cannot be added again: they are no more.
+	Missing []string `json:"missing,omitempty"`
+	// Overridden are the later events whose changes are lost, by Seq: the first 20.
+	Overridden []int64 `json:"overridden,omitempty"`
+}

@@ -11,7 +11,7 @@ import (
 )
 
 // Trash returns up to limit deleted resources whose id is greater than after,
-// in the order of their ids.
+// in the order of their ids, each with its Label.
 func (d *Directory) Trash(ctx context.Context, after string, limit int) (list []*store.Trashed, err error) {
 	if after != "" && !isID(after) {
 		return nil, scim.Errorf(400, scim.InvalidValue, "after must be an id: the last one you have")
@@ -25,6 +25,14 @@ func (d *Directory) Trash(ctx context.Context, after string, limit int) (list []
 		}, func(t *store.Trashed) int { return len(t.Doc) })
 		return err
 	})
+	for _, gone := range list {
+		if t := d.Model.Type(gone.Type); t != nil && err == nil {
+			var r *scim.Resource
+			if r, err = t.Decode(gone.Doc); err == nil {
+				gone.Label = label(r)
+			}
+		}
+	}
 	return list, err
 }
 

@@ -2,12 +2,9 @@ package server
 
 import (
 	"context"
-	"errors"
 	"net/http"
-	"net/url"
 	"path"
 	"slices"
-	"strconv"
 	"time"
 
 	_ "embed"
@@ -82,11 +79,13 @@ func (s *Server) routes() (mux *http.ServeMux, patterns []string) {
 	add("DELETE /api/v1/directories/{directory}/keys/{key}", in(roster.ScopeAdmin, s.revokeKey))
 
 	add("GET /api/v1/directories/{directory}/events", in(roster.ScopeEventsRead, s.events))
-	add("GET /api/v1/directories/{directory}/users/{user}/history", in(roster.ScopeEventsRead, s.history))
+	add("POST /api/v1/directories/{directory}/events/{event}/undo", in(roster.ScopeEventsRead, s.undo))
+	add("GET /api/v1/directories/{directory}/resources/{resource}/history", in(roster.ScopeEventsRead, s.history))
+	add("GET /api/v1/directories/{directory}/users/{resource}/history", in(roster.ScopeEventsRead, s.history))
 	add("POST /api/v1/directories/{directory}/users/{user}/link", in(roster.ScopeAdmin, s.linkAccount))
 	add("GET /api/v1/directories/{directory}/trash", in(roster.ScopeAdmin, s.trash))
-	add("POST /api/v1/directories/{directory}/trash/{user}/restore", in(roster.ScopeAdmin, s.restore))
-	add("DELETE /api/v1/directories/{directory}/trash/{user}", in(roster.ScopeAdmin, s.purge))
+	add("POST /api/v1/directories/{directory}/trash/{resource}/restore", in(roster.ScopeAdmin, s.restore))
+	add("DELETE /api/v1/directories/{directory}/trash/{resource}", in(roster.ScopeAdmin, s.purge))
 	add("GET /api/v1/directories/{directory}/requests", in(roster.ScopeAdmin, s.requestLog))
 	return mux, patterns
 }
@@ -316,123 +315,6 @@ func (s *Server) revokeKey(r *request) error {
 	}
 	r.send(http.StatusNoContent, nil, nil)
 	return nil
-}
-
-func (s *Server) events(r *request) error {
-	after, limit, err := cursor(r.query(), "after")
-	if err != nil {
-		return err
-	}
-	list, err := r.dir.Events(r.Context(), after, limit)
-	if err != nil {
-		return err
-	}
-	out := struct {
-		Events []*roster.Event `json:"events"`
-		Next   int64           `json:"next"`
-	}{list, after}
-	if n := len(list); n > 0 {
-		out.Next = list[n-1].Seq
-	}
-	return r.reply(http.StatusOK, out)
-}
-
-func (s *Server) history(r *request) error {
-	before, limit, err := cursor(r.query(), "before")
-	if err != nil {
-		return err
-	}
-	list, err := r.dir.History(r.Context(), r.dir.Model.Type("User"), r.PathValue("user"), before, limit)
-	if err != nil {
-		return err
-	}
-	return r.reply(http.StatusOK, struct {
-		Events []*roster.Event `json:"events"`
-	}{list})
-}
-
-// cursor reads the parameter name, a number, and limit.
-func cursor(q url.Values, name string) (mark int64, limit int, err error) {
-	if text := q.Get(name); text != "" {
-		if mark, err = strconv.ParseInt(text, 10, 64); err != nil || mark < 0 {
-			return 0, 0, scim.Errorf(400, scim.InvalidValue, "%s must be a number: the last one you have", name)
-		}
-	}
-	limit, err = integer(q, "limit", 0)
-	return mark, limit, err
-}
-
-func (s *Server) trash(r *request) error {
-	limit, err := integer(r.query(), "limit", 0)
-	if err != nil {
-		return err
-	}
-	list, err := r.dir.Trash(r.Context(), r.query().Get("after"), limit)
-	if err != nil {
-		return err
-	}
-	type item struct {
-		ID        string    `json:"id"`
-		Type      string    `json:"type"`
-		UserName  string    `json:"userName,omitempty"`
-		DeletedAt time.Time `json:"deletedAt"`
-		DeletedBy string    `json:"deletedBy,omitempty"`
-	}
-	items := make([]item, 0, len(list))
-	for _, t := range list {
-		it := item{ID: t.ID, Type: t.Type, DeletedAt: t.Deleted, DeletedBy: t.Key}
-		if typ := r.dir.Model.Type(t.Type); typ != nil {
-			res, err := typ.Decode(t.Doc)
-			if err != nil {
-				return err
-			}
-			it.UserName = res.Get("userName").Text()
-		}
-		items = append(items, it)
-	}
-	return r.reply(http.StatusOK, struct {
-		Trash []item `json:"trash"`
-	}{items})
-}
-
-func (s *Server) restore(r *request) error {
-	// An id does not say of which type it is.
-	var absent error
-	for _, t := range r.dir.Model.Types {
-		res, err := r.dir.Restore(r.Context(), directory.Call{Key: r.key.ID, Request: r.id, Links: true}, t, r.PathValue("user"))
-		if err == nil {
-			return r.whole(t, res)
-		}
-		var e *scim.Error
-		if !errors.As(err, &e) || e.Status != http.StatusNotFound {
-			return err
-		}
-		if absent == nil {
-			absent = err
-		}
-	}
-	return absent
-}
-
-// whole answers with a resource as it is now.
-func (r *request) whole(t *scim.Type, res *directory.Result) error {
-	meta := res.Meta(r.directoryURL())
-	body, err := t.Render(nil, res.Doc, meta, nil)
-	if err != nil {
-		return err
-	}
-	r.answer(&answer{Status: http.StatusOK, ETag: meta.ETag(), Location: meta.Location, Resource: res.ID, Body: body})
-	return nil
-}
-
-func (s *Server) purge(r *request) error {
-	n, err := r.dir.Purge(r.Context(), r.PathValue("user"))
-	if err != nil {
-		return err
-	}
-	return r.reply(http.StatusOK, struct {
-		Events int64 `json:"events"`
-	}{n})
 }
 
 func (s *Server) requestLog(r *request) error {

@@ -194,15 +194,25 @@ func TestOpenAPI_RealAnswers(t *testing.T) {
 	}
 	id := d.create(user("ada", "title", "Engineer", "shoeSize", 42))
 	d.put(id, user("ada", "title", "CTO", "active", "True")).want(200)
+	list := d.api("GET", "/users/"+id+"/history", nil).want(200).obj()["events"].([]any)
+	undo := fmt.Sprintf("%s/events/%.0f/undo", api, list[0].(object)["seq"])
+	status(200, c.check(t, mine, "POST", undo+"?plan=true&force=false", nil))
+	status(412, c.check(t, mine, "POST", undo, nil, "If-Match", `W/"1"`))
+	status(200, c.check(t, mine, "POST", undo, nil))
+	status(200, c.check(t, mine, "POST", undo, nil)) // again, which is nothing
 	status(409, c.check(t, mine, "DELETE", api+"/trash/"+id, nil))
 	d.do("DELETE", "/Users/"+id, nil).want(204)
 	holder := d.create(user("ada"))
 	status(200, c.check(t, mine, "GET", api+"/trash?limit=5&after=0", nil))
 	status(409, c.check(t, mine, "POST", api+"/trash/"+id+"/restore", nil))
 	d.do("DELETE", "/Users/"+holder, nil).want(204)
+	status(409, c.check(t, mine, "POST", undo, nil)) // it is deleted
 	status(200, c.check(t, mine, "POST", api+"/trash/"+id+"/restore", nil))
 	status(200, c.check(t, mine, "DELETE", api+"/trash/"+holder, nil))
 	status(200, c.check(t, mine, "GET", api+"/events?after=0&limit=100", nil))
+	status(200, c.check(t, mine, "GET", api+"/events?after=0&limit=100&wait=60", nil))
+	status(200, c.check(t, mine, "GET", api+"/events?last=2", nil))
+	status(200, c.check(t, mine, "GET", api+"/resources/"+id+"/history", nil))
 	status(200, c.check(t, mine, "GET", api+"/users/"+id+"/history?before=9&limit=2", nil))
 	status(404, c.check(t, mine, "GET", api+"/users/"+holder+"/history", nil)) // purged
 	status(200, c.check(t, mine, "GET", api+"/requests", nil))
@@ -225,12 +235,14 @@ func TestOpenAPI_RealAnswers(t *testing.T) {
 	status(503, c.check(t, op.on(&world{url: srv.URL}), "GET", "/readyz", nil))
 
 	// What each operation refuses.
+	all := d.api("GET", "/events?last=1", nil).want(200).obj()["events"].([]any)
+	lastSeq := fmt.Sprintf("%.0f", all[0].(object)["seq"])
 	for path, item := range c.doc.Paths.Map() {
 		for method, o := range item.Operations() {
 			if o.Security != nil && len(*o.Security) == 0 {
 				continue // open to all
 			}
-			real := strings.NewReplacer("{directory}", d.id, "{key}", "nope", "{user}", "nope").Replace(path)
+			real := strings.NewReplacer("{directory}", d.id, "{key}", "nope", "{user}", "nope", "{resource}", "nope", "{event}", lastSeq).Replace(path)
 			at := mine
 			switch {
 			case o.OperationID == "deleteDirectory":
@@ -244,7 +256,7 @@ func TestOpenAPI_RealAnswers(t *testing.T) {
 					if o.RequestBody != nil {
 						c.check(t, at, method, real, `{"name":7,"overlap":7}`).want(400)
 					} else {
-						c.check(t, at, method, real+"?limit=x", nil).want(400)
+						c.check(t, at, method, real+"?limit=x&plan=x", nil).want(400)
 					}
 				case "401":
 					c.check(t, at.as("wrong"), method, real, nil).want(401)

@@ -130,13 +130,12 @@ func (s *Server) deleteAccount(r *request) error {
 // linkAccount gives an unlinked user of a directory an account again; Atlassian has no
 // such call.
 func (s *Server) linkAccount(r *request) error {
-	t := r.dir.Model.Type("User")
 	r.resource = r.PathValue("user")
 	res, err := r.dir.LinkAccount(r.Context(), directory.Call{Key: r.key.ID, Request: r.id, Links: true}, r.resource)
 	if err != nil {
 		return err
 	}
-	return r.whole(t, res)
+	return r.shows(res)
 }
 
 func (s *Server) organization(r *request) error {

@@ -278,7 +278,7 @@ func TestE12_Delete(t *testing.T) {
 			t.Error("the new record has the id of the old one")
 		}
 		trash := d.api("GET", "/trash", nil).want(200).obj()["trash"].([]any)
-		if len(trash) != 1 || trash[0].(object)["id"] != id || trash[0].(object)["userName"] != "ada" {
+		if len(trash) != 1 || trash[0].(object)["id"] != id || trash[0].(object)["name"] != "ada" {
 			t.Errorf("trash: %v", trash)
 		}
 	})

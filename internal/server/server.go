@@ -19,7 +19,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,12 +72,15 @@ type Server struct {
 	log      *slog.Logger
 	requests *requestLog
 	limits   *limiter
-	draining atomic.Bool
+	waiters  chan struct{}   // one for each request that waits for events
+	ending   context.Context // done when the server drains
+	drain    context.CancelFunc
 }
 
 // New returns a Server.
 func New(o Options) *Server {
-	s := &Server{Options: o, dirs: o.Directories, log: o.Log, requests: newRequestLog()}
+	s := &Server{Options: o, dirs: o.Directories, log: o.Log, requests: newRequestLog(), waiters: make(chan struct{}, MaxWaiters)}
+	s.ending, s.drain = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -100,8 +102,9 @@ func New(o Options) *Server {
 	return s
 }
 
-// Drain makes /readyz say 503, so that a load balancer sends no more.
-func (s *Server) Drain() { s.draining.Store(true) }
+// Drain makes /readyz say 503, so that a load balancer sends no more, and who
+// waits for events is answered.
+func (s *Server) Drain() { s.drain() }
 
 // Handler returns what listens on the main address.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
@@ -214,7 +217,7 @@ func (s *Server) done(r *request) {
 
 // readiness says whether a load balancer may send requests here.
 func (s *Server) readiness(ctx context.Context) (status int, text string) {
-	if s.draining.Load() {
+	if s.ending.Err() != nil {
 		return 503, "draining"
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
