@@ -203,60 +203,6 @@ func (m Management) RevokeKey(ctx context.Context, directory, id string) error {
 	return err
 }
 
-// ListEvents returns up to limit events of a directory with a Seq greater than
-// after, and the Seq to go on from.
-func (m Management) ListEvents(ctx context.Context, directory string, after int64, limit int) (events []*roster.Event, next int64, err error) {
-	path, err := directoryPath(directory, "/events")
-	if err != nil {
-		return nil, 0, err
-	}
-	page, err := call[struct {
-		Events []*roster.Event `json:"events"`
-		Next   int64           `json:"next"`
-	}](ctx, m, http.MethodGet, path, window("after", strconv.FormatInt(after, 10), limit), nil)
-	return page.Events, page.Next, err
-}
-
-// History goes through the events of one user whose version is less than before
-// (0: any), the newest first; it reaches users in the trash too. After an error,
-// which comes with a nil event, it ends.
-func (m Management) History(ctx context.Context, directory, userID string, before int64) iter.Seq2[*roster.Event, error] {
-	return pages(strconv.FormatInt(before, 10), func(before string) ([]*roster.Event, error) {
-		path, err := directoryUserPath(directory, "/users/", userID, "/history")
-		if err != nil {
-			return nil, err
-		}
-		page, err := call[struct {
-			Events []*roster.Event `json:"events"`
-		}](ctx, m, http.MethodGet, path, window("before", before, pageSize), nil)
-		return page.Events, err
-	}, func(e *roster.Event) string { return strconv.FormatInt(e.Version, 10) })
-}
-
-// A Trashed is a deleted user that can still be restored.
-type Trashed struct {
-	ID        string    `json:"id"`
-	Type      string    `json:"type"` // "User"
-	UserName  string    `json:"userName"`
-	DeletedAt time.Time `json:"deletedAt"`
-	DeletedBy string    `json:"deletedBy"` // the id of the key
-}
-
-// ListTrash goes through the deleted users of a directory in the order of their
-// ids. After an error, which comes with a nil user, it ends.
-func (m Management) ListTrash(ctx context.Context, directory string) iter.Seq2[*Trashed, error] {
-	return pages("", func(after string) ([]*Trashed, error) {
-		path, err := directoryPath(directory, "/trash")
-		if err != nil {
-			return nil, err
-		}
-		page, err := call[struct {
-			Trash []*Trashed `json:"trash"`
-		}](ctx, m, http.MethodGet, path, window("after", after, pageSize), nil)
-		return page.Trash, err
-	}, func(t *Trashed) string { return t.ID })
-}
-
 // pageSize is how much pages asks for at once.
 const pageSize = 100
 
@@ -283,24 +229,10 @@ func pages[T any](from string, fetch func(from string) ([]*T, error), mark func(
 	}
 }
 
-// Restore brings a deleted user back as it was, under its old id. A *scim.Error
-// with status 409 names the value that somebody else has by now.
-func (m Management) Restore(ctx context.Context, directory, userID string) (*User, error) {
-	path, err := directoryUserPath(directory, "/trash/", userID, "/restore")
-	if err != nil {
-		return nil, err
-	}
-	a, err := m.send(ctx, http.MethodPost, path, nil, nil)
-	if err != nil {
-		return nil, err
-	}
-	return readUser(http.MethodPost, path, a)
-}
-
 // Link gives a user that was unlinked an account again. One that is linked stays
 // as it is.
 func (m Management) Link(ctx context.Context, directory, userID string) (*User, error) {
-	path, err := directoryUserPath(directory, "/users/", userID, "/link")
+	path, err := resourcePath(directory, "/users/", userID, "/link")
 	if err != nil {
 		return nil, err
 	}
@@ -309,20 +241,6 @@ func (m Management) Link(ctx context.Context, directory, userID string) (*User, 
 		return nil, err
 	}
 	return readUser(http.MethodPost, path, a)
-}
-
-// Purge erases a deleted user for good: its record, and the values in its
-// events, which History does not find any more. It returns how many events lost
-// theirs.
-func (m Management) Purge(ctx context.Context, directory, userID string) (events int64, err error) {
-	path, err := directoryUserPath(directory, "/trash/", userID, "")
-	if err != nil {
-		return 0, err
-	}
-	done, err := call[struct {
-		Events int64 `json:"events"`
-	}](ctx, m, http.MethodDelete, path, nil, nil)
-	return done.Events, err
 }
 
 // ListRequests returns the last requests to a directory, each a JSON object as
@@ -384,14 +302,6 @@ func window(name, mark string, limit int) url.Values {
 func directoryPath(id, below string) (string, error) {
 	s, err := segment("directory", id)
 	return "/directories/" + s + below, err
-}
-
-func directoryUserPath(directory, between, userID, below string) (string, error) {
-	s, err := segment("user", userID)
-	if err != nil {
-		return "", err
-	}
-	return directoryPath(directory, between+s+below)
 }
 
 // keysPath returns the path of the keys of a directory, or of the operators for

@@ -47,8 +47,20 @@ func TestManagement_Requests(t *testing.T) {
 		}},
 		{`DELETE /api/v1/directories/x/keys/k1`, func(m Management) error { return m.RevokeKey(ctx, "x", "k1") }},
 		{`GET /api/v1/directories/x/events?after=7&limit=2`, func(m Management) error {
-			_, _, err := m.ListEvents(ctx, "x", 7, 2)
+			_, _, err := m.ListEvents(ctx, "x", EventQuery{After: 7, Limit: 2})
 			return err
+		}},
+		{`GET /api/v1/directories/x/events?after=7&wait=20`, func(m Management) error {
+			_, _, err := m.ListEvents(ctx, "x", EventQuery{After: 7, Wait: 20 * time.Second})
+			return err
+		}},
+		{`GET /api/v1/directories/x/events?last=10`, func(m Management) error {
+			_, _, err := m.ListEvents(ctx, "x", EventQuery{Last: 10})
+			return err
+		}},
+		{`POST /api/v1/directories/x/events/7/undo`, func(m Management) error { return second(m.Undo(ctx, "x", 7, nil)) }},
+		{`POST /api/v1/directories/x/events/7/undo?force=true&plan=true`, func(m Management) error {
+			return second(m.Undo(ctx, "x", 7, &UndoOptions{Plan: true, Force: true}))
 		}},
 		{`POST /api/v1/directories/x/trash/u1/restore`, func(m Management) error { return second(m.Restore(ctx, "x", "u1")) }},
 		{`DELETE /api/v1/directories/x/trash/u1`, func(m Management) error { return second(m.Purge(ctx, "x", "u1")) }},
@@ -96,9 +108,9 @@ func TestManagement_PagesUntilEmpty(t *testing.T) {
 		t.Error(diff)
 	}
 	want := []string{
-		"GET /api/v1/directories/x/users/u1/history?limit=100",
-		"GET /api/v1/directories/x/users/u1/history?before=2&limit=100",
-		"GET /api/v1/directories/x/users/u1/history?before=1&limit=100",
+		"GET /api/v1/directories/x/resources/u1/history?limit=100",
+		"GET /api/v1/directories/x/resources/u1/history?before=2&limit=100",
+		"GET /api/v1/directories/x/resources/u1/history?before=1&limit=100",
 	}
 	if diff := cmp.Diff(s.requests(), want); diff != "" {
 		t.Error(diff)
@@ -133,5 +145,30 @@ func TestManagement_UpdateNamesTheVersion(t *testing.T) {
 	}
 	if want := `W/"3"`; got != want {
 		t.Errorf("got If-Match %s, want %s", got, want)
+	}
+}
+
+func TestManagement_FollowEvents(t *testing.T) {
+	t.Parallel()
+	s := serve(t,
+		answer(200, `{"events":[{"seq":4},{"seq":9}],"next":9}`),
+		answer(200, `{"events":[],"next":9}`),
+		answer(200, `{"events":[{"seq":12}],"next":12}`),
+		answer(400, `{"detail":"broken"}`))
+	var got []int64
+	var failed error
+	for e, err := range s.client().Management().FollowEvents(t.Context(), "x", 3) {
+		if err != nil {
+			failed = err
+			continue
+		}
+		got = append(got, e.Seq)
+	}
+	if diff := cmp.Diff(got, []int64{4, 9, 12}); diff != "" || failed == nil {
+		t.Errorf("%v, and the error %v", diff, failed)
+	}
+	path := "GET /api/v1/directories/x/events?after="
+	if diff := cmp.Diff(s.requests(), []string{path + "3&wait=20", path + "9&wait=20", path + "9&wait=20", path + "12&wait=20"}); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -17,6 +17,8 @@ func newRoot(g *globals) *cobra.Command {
 		newDirectoryCmd(g),
 		newKeyCmd(g),
 		newUserCmd(g),
+		newEventsCmd(g),
+		newTrashCmd(g),
 		newOrgCmd(g),
 		newConnectionCmd(g),
 		newMigrateCmd(g),

@@ -7,21 +7,19 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/roster-scim/roster"
-	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/client"
 )
 
 func newUserCmd(g *globals) *cobra.Command {
 	return newGroup("user", "Create, read, update and delete the users of a directory",
 		newUserCreateCmd(g), newUserGetCmd(g), newUserListCmd(g), newUserUpdateCmd(g),
-		newUserDeleteCmd(g), newUserRestoreCmd(g), newUserPurgeCmd(g), newUserHistoryCmd(g),
+		newUserDeleteCmd(g), newRestoreResourceCmd(g, "user"), newPurgeCmd(g, "user", "roster user delete"), newUserHistoryCmd(g), newUndoCmd(g),
 		newUserLinkCmd(g), newUserUnlinkCmd(g))
 }
 
@@ -216,34 +214,6 @@ func changed(err error, id string) error {
 	return hint(err, http.StatusPreconditionFailed, "roster user get %s, to see what it is now", id)
 }
 
-func newUserRestoreCmd(g *globals) *cobra.Command {
-	o := new(userOptions)
-	cmd := &cobra.Command{
-		Use:   "restore ID",
-		Short: "Bring a deleted user back, under its old id",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			o.id = args[0]
-			return runUserRestore(cmd.Context(), g, o)
-		},
-	}
-	o.addDirectoryFlags(cmd.Flags())
-	o.output.addFlag(cmd.Flags())
-	return cmd
-}
-
-func runUserRestore(ctx context.Context, g *globals, o *userOptions) error {
-	c, err := o.openDirectory(ctx, g)
-	if err != nil {
-		return err
-	}
-	u, err := c.Management().Restore(ctx, c.Directory, o.id)
-	if err != nil {
-		return err
-	}
-	return printUser(g, o.output, u)
-}
-
 func newUserHistoryCmd(g *globals) *cobra.Command {
 	o := new(userOptions)
 	cmd := &cobra.Command{
@@ -300,38 +270,11 @@ func printEvent(w io.Writer, e *roster.Event) error {
 		return err
 	}
 	for _, ch := range e.Changes {
-		line := eventChange(ch)
+		line := planned(ch).String()
 		if e.Purged {
 			line = ch.Attribute
 		}
 		fmt.Fprintln(w, "  "+printable(line))
 	}
 	return nil
-}
-
-// eventHead returns the line of an event itself.
-func eventHead(e *roster.Event) string {
-	parts := []string{fmt.Sprintf("version %d", e.Version), when(e.At), string(e.Operation)}
-	if e.Key != "" {
-		parts = append(parts, "by key "+e.Key)
-	}
-	if e.Request != "" {
-		parts = append(parts, "request "+e.Request)
-	}
-	if e.Purged {
-		parts = append(parts, "(values purged)")
-	}
-	return strings.Join(parts, "  ")
-}
-
-// eventChange words a recorded change as a plan words it.
-func eventChange(ch roster.Change) string {
-	c := action.Change{Op: action.Replace, Attribute: ch.Attribute, Before: ch.Before, After: ch.After}
-	switch {
-	case len(ch.Before) == 0:
-		c.Op = action.Add
-	case len(ch.After) == 0:
-		c.Op = action.Clear
-	}
-	return c.String()
 }

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/spf13/cobra"
+)
+
+func newTrashCmd(g *globals) *cobra.Command {
+	return newGroup("trash", "List, restore and purge deleted users and groups",
+		newTrashListCmd(g), newRestoreResourceCmd(g, "user or group"), newPurgeCmd(g, "user or group", "roster user delete"))
+}
+
+type trashOptions struct {
+	connection
+	output outputFormat
+	id     string
+	yes    bool
+}
+
+func newTrashListCmd(g *globals) *cobra.Command {
+	o := new(trashOptions)
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List deleted users and groups that can still be restored",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return runTrashList(cmd.Context(), g, o) },
+	}
+	o.addDirectoryFlags(cmd.Flags())
+	o.output.addFlag(cmd.Flags())
+	return cmd
+}
+
+func runTrashList(ctx context.Context, g *globals, o *trashOptions) error {
+	c, err := o.openDirectory(ctx, g)
+	if err != nil {
+		return err
+	}
+	l := newListing(g.stdout, o.output, "ID", "TYPE", "NAME", "DELETED", "BY KEY")
+	for it, err := range c.Management().ListTrash(ctx, c.Directory) {
+		if err != nil {
+			return err
+		}
+		if err := l.add(it, it.ID, it.Type, it.Name, when(it.DeletedAt), it.DeletedBy); err != nil {
+			return err
+		}
+	}
+	return l.end()
+}
+
+// newRestoreResourceCmd returns roster trash restore, or the same for users; what says
+// of whom it speaks.
+func newRestoreResourceCmd(g *globals, what string) *cobra.Command {
+	o := new(trashOptions)
+	cmd := &cobra.Command{
+		Use:   "restore ID",
+		Short: "Bring a deleted " + what + " back, under its old id",
+		Long: "Bring a deleted " + what + ` back, under its old id. A user rejoins its groups, and a
+group gets its members back, those that there still are.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.id = args[0]
+			return runRestoreResource(cmd.Context(), g, o)
+		},
+	}
+	o.addDirectoryFlags(cmd.Flags())
+	o.output.addFlag(cmd.Flags())
+	return cmd
+}
+
+func runRestoreResource(ctx context.Context, g *globals, o *trashOptions) error {
+	c, err := o.openDirectory(ctx, g)
+	if err != nil {
+		return err
+	}
+	a, err := c.Management().Restore(ctx, c.Directory, o.id)
+	if err != nil {
+		return hint(err, http.StatusNotFound, "roster trash list")
+	}
+	if o.output == outputTable {
+		return printDocument(g.stdout, a.Body)
+	}
+	return printJSON(g.stdout, a.Body)
+}
+
+// newPurgeCmd returns roster trash purge, or the same for users.
+func newPurgeCmd(g *globals, what, remove string) *cobra.Command {
+	o := new(trashOptions)
+	cmd := &cobra.Command{
+		Use:   "purge ID",
+		Short: "Erase what is kept of a deleted " + what + ", for good",
+		Long: "Erase what is kept of a deleted " + what + `, for good: the record in the trash, so
+that it can no longer be restored, and the values in its events. What stays of these,
+among the events of the directory, is when, by which key and in which attributes
+something changed. Backups that were made before still have it all.
+
+One that is not deleted is refused: delete it first. It asks first; where nobody can
+answer, it needs --yes.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.id = args[0]
+			return runPurge(cmd.Context(), g, o, what, remove)
+		},
+	}
+	f := cmd.Flags()
+	o.addDirectoryFlags(f)
+	f.BoolVar(&o.yes, "yes", false, "do not ask")
+	perCall(f, "yes")
+	return cmd
+}
+
+func runPurge(ctx context.Context, g *globals, o *trashOptions, what, remove string) error {
+	c, err := o.openDirectory(ctx, g)
+	if err != nil {
+		return err
+	}
+	question := fmt.Sprintf("Erase the record of the deleted %s %s and the values in its history, for good?", what, printable(o.id))
+	if err := confirm(g, o.yes, noWayBack, question); err != nil {
+		return err
+	}
+	n, err := c.Management().Purge(ctx, c.Directory, o.id)
+	if err != nil {
+		return hint(err, http.StatusConflict, "%s %s", remove, printable(o.id))
+	}
+	events := "events"
+	if n == 1 {
+		events = "event"
+	}
+	_, err = fmt.Fprintf(g.stderr, "Purged %s: its record, and the values in %d %s of its history.\n", printable(o.id), n, events)
+	return err
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/roster-scim/roster"
+	"github.com/roster-scim/roster/action"
+	"github.com/roster-scim/roster/client"
+)
+
+type undoOptions struct {
+	connection
+	output             outputFormat
+	event              int64
+	dryRun, force, yes bool
+}
+
+// newUndoCmd returns roster events undo, which is roster user undo as well.
+func newUndoCmd(g *globals) *cobra.Command {
+	o := new(undoOptions)
+	cmd := &cobra.Command{
+		Use:   "undo EVENT",
+		Short: "Undo what an event changed, of a user or a group",
+		Long: `Undo what an event changed, of a user or a group. EVENT is its number, as roster
+events tail and roster user history show it.
+
+An update is taken back attribute by attribute, and member by member; what came
+later and changed others stays. What was created or restored goes to the trash; what
+was deleted comes back. It is a change like any other: it has an event of its own,
+and to undo that one is to do it again.
+
+It prints the plan first, and asks; where nobody can answer, it needs --yes. It is
+refused when later events changed the same: undo those first, or --force it, and
+what they changed is lost.`,
+		Example: `  roster user history ID
+  roster user undo 42 --dry-run
+  roster user undo 42`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if o.event, err = strconv.ParseInt(args[0], 10, 64); err != nil || o.event < 1 {
+				return usagef("EVENT must be a number: that of an event in roster events tail or roster user history")
+			}
+			return runUndo(cmd.Context(), g, o)
+		},
+	}
+	f := cmd.Flags()
+	o.addDirectoryFlags(f)
+	o.output.addFlag(f)
+	f.Lookup("output").Usage = "table, for people, or json, for programs"
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and change nothing")
+	f.BoolVar(&o.force, "force", false, "also where later events changed the same: what they changed is lost")
+	f.BoolVar(&o.yes, "yes", false, "do not ask")
+	perCall(f, "dry-run", "force", "yes")
+	return cmd
+}
+
+func runUndo(ctx context.Context, g *globals, o *undoOptions) error {
+	c, err := o.openDirectory(ctx, g)
+	if err != nil {
+		return err
+	}
+	m := c.Management()
+	plan, err := m.Undo(ctx, c.Directory, o.event, &client.UndoOptions{Plan: true, Force: o.force})
+	if err != nil {
+		return hint(err, http.StatusNotFound, "roster events list")
+	}
+	warnUndo(g, plan)
+	switch {
+	case (o.dryRun || plan.Operation == "") && o.output != outputTable:
+		return printJSON(g.stdout, plan)
+	case o.output == outputTable:
+		for _, line := range undoLines(plan) {
+			fmt.Fprintln(g.stdout, printable(line))
+		}
+	}
+	if o.dryRun || plan.Operation == "" {
+		return nil
+	}
+	if err := confirm(g, o.yes, "this is only a plan so far", fmt.Sprintf("Undo event %d?", o.event)); err != nil {
+		return err
+	}
+	// What was shown is what is done: nothing else may have changed meanwhile.
+	done, err := m.Undo(ctx, c.Directory, o.event, &client.UndoOptions{Force: o.force, IfVersion: plan.Version})
+	if err != nil {
+		return hint(err, http.StatusPreconditionFailed, "roster user undo %d, for a plan of what it is now", o.event)
+	}
+	if o.output != outputTable {
+		return printJSON(g.stdout, done)
+	}
+	_, err = fmt.Fprintf(g.stderr, "Undone: event %d. %s %s has version %d now.\n", done.Event, printable(done.ResourceType), printable(done.Resource), done.Version)
+	return err
+}
+
+// warnUndo tells what an undo cannot bring back, and what it overrides.
+func warnUndo(g *globals, u *roster.Undo) {
+	if len(u.Missing) > 0 {
+		fmt.Fprintf(g.stderr, "warning: these members are no more, and are not added again: %s\n", printable(strings.Join(u.Missing, ", ")))
+	}
+	if len(u.Overridden) > 0 {
+		numbers := make([]string, len(u.Overridden))
+		for i, seq := range u.Overridden {
+			numbers[i] = strconv.FormatInt(seq, 10)
+		}
+		fmt.Fprintf(g.stderr, "warning: what later events changed of the same is lost: %s\n", strings.Join(numbers, ", "))
+	}
+}
+
+// undoLines words what an undo does as a plan: a line for each change, and what
+// it comes to.
+func undoLines(u *roster.Undo) []string {
+	what := u.ResourceType + " " + u.Resource
+	switch u.Operation {
+	case roster.OpDelete:
+		return []string{"Plan: " + what + " goes to the trash."}
+	case roster.OpRestore:
+		return []string{"Plan: " + what + " comes back from the trash."}
+	case roster.OpPatch:
+	default:
+		return []string{"Plan: no changes: it is so already."}
+	}
+	var lines []string
+	changes := make([]action.Change, len(u.Changes))
+	for i, ch := range u.Changes {
+		changes[i] = planned(ch)
+		lines = append(lines, changes[i].String())
+	}
+	return append(lines, "Plan: 1 to update ("+counts(changes, true)+").")
+}
