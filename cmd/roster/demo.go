@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/client"
 	"github.com/roster-scim/roster/internal/server"
@@ -23,7 +24,7 @@ func newDemoCmd(g *globals) *cobra.Command {
 		Short: "Show the main job on an embedded database in a temporary folder",
 		Long: `Show the main job on an embedded database in a temporary folder and on a free
 port of this machine: sample people, an update with what it replaces and clears, a
-conflict that is refused, the history. Then it serves until Ctrl-C and removes the
+conflict that is refused, an undo, the history. Then it serves until Ctrl-C and removes the
 folder; --once ends after the story.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), g, once) },
@@ -91,7 +92,7 @@ type demo struct {
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.w, format+"\n", args...) }
 
 func (d *demo) tell(ctx context.Context) error {
-	for _, act := range []func(context.Context) error{d.seed, d.update, d.conflict, d.history} {
+	for _, act := range []func(context.Context) error{d.seed, d.update, d.conflict, d.undo, d.history} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -179,9 +180,42 @@ func (d *demo) conflict(ctx context.Context) error {
 	return nil
 }
 
+// undo takes the update back, and shows that it is as if it had not been.
+func (d *demo) undo(ctx context.Context) error {
+	var update *roster.Event
+	for e, err := range d.c.Management().History(ctx, d.directory, d.ada, 0) {
+		if err != nil {
+			return err
+		}
+		update = e
+		break // the newest
+	}
+	d.say("\n4. Undo the update, which is event %d. What came later and changed others would stay.", update.Seq)
+	plan, err := d.c.Management().Undo(ctx, d.directory, update.Seq, &client.UndoOptions{Plan: true})
+	if err != nil {
+		return err
+	}
+	for _, line := range undoLines(plan) {
+		d.say("     %s", line)
+	}
+	done, err := d.c.Management().Undo(ctx, d.directory, update.Seq, &client.UndoOptions{IfVersion: plan.Version})
+	if err != nil {
+		return err
+	}
+	ada, err := d.c.Users().Get(ctx, d.ada, nil)
+	if err != nil {
+		return err
+	}
+	if ada.Title.Value() != "Engineer" || ada.Timezone.Value() != "Europe/London" {
+		return fmt.Errorf("the undo did not bring everything back: %s", ada.Answer.Body)
+	}
+	d.say("   Done, as version %d: Ada is %s in %s again.", done.Version, ada.Title.Value(), ada.Timezone.Value())
+	return nil
+}
+
 // history shows what is known of each change.
 func (d *demo) history(ctx context.Context) error {
-	d.say("\n4. Ada's history, the newest change first, with the values before and after:")
+	d.say("\n5. Ada's history, the newest change first, with the values before and after:")
 	for e, err := range d.c.Management().History(ctx, d.directory, d.ada, 0) {
 		if err != nil {
 			return err
