@@ -394,6 +394,9 @@ func (d *Directory) leave(tx store.Tx, c Call, t *scim.Type, gone *store.Trashed
 	}
 	var ids []string
 	for _, g := range groups { // in the order of their ids, so that two who do this do not deadlock
+		if g.Group == gone.ID { // its own member: it leaves with the others
+			continue
+		}
 		ids = append(ids, g.Group)
 		if err := d.regroup(tx, c, g.Group, func(m *membership) { m.remove = []string{gone.ID} }); err != nil {
 			return nil, err
