@@ -100,6 +100,12 @@ func TestGroups_Nested(t *testing.T) {
 			d.patch("/Groups/"+outer, edit("remove", "members", nil)).want(200)
 			d.get("/Users/" + id).inGroups("inner: direct")
 			d.patch("/Groups/"+inner, edit("remove", `members[type eq "Group"]`, nil)).want(200).members(id)
+			// One that is in itself and in a circle can be deleted.
+			d.patch("/Groups/"+inner, edit("add", "members", values(inner, outer))).want(200)
+			d.patch("/Groups/"+outer, edit("add", "members", values(inner))).want(200)
+			d.do("DELETE", "/Groups/"+inner, nil).want(204)
+			d.get("/Groups/" + outer).members()
+			d.get("/Users/" + id).inGroups()
 		}
 		d := w.directory(t, scim.Atlassian)
 		inner := d.team("inner")
@@ -284,12 +290,17 @@ func TestGroups_Scopes(t *testing.T) {
 		groups.get("/Groups/"+team).want(200).has("members", nil).has("displayName", "Engines")
 		groups.patch("/Groups/"+team, edit("remove", "members", nil)).want(200).has("members", nil)
 		groups.get("/Users/"+id).refused(403, "")
+		// A filter that is answered by a refusal or another is an answer too.
+		groups.patch("/Groups/"+team, edit("remove", `members[display sw "a"]`, nil)).refused(403, "")
+		groups.patch("/Groups/"+team, edit("replace", `members[display sw "a"]`, object{"value": team})).refused(403, "")
+		groups.patch("/Groups/"+team, edit("remove", `members[value eq "`+id+`"]`, nil)).want(200)
 		reads := d.as(d.newKey(roster.ScopeGroupsRead))
 		reads.get("/Groups/" + team).want(200)
 		reads.patch("/Groups/"+team, edit("remove", "members", nil)).refused(403, "")
 		reads.do("DELETE", "/Groups/"+team, nil).refused(403, "")
 		both := d.as(d.newKey(roster.ScopeGroupsWrite, roster.ScopeUsersRead))
 		both.patch("/Groups/"+team, edit("add", "members", values(id))).want(200).members(id)
+		both.patch("/Groups/"+team, edit("remove", `members[display sw "a"]`, nil)).want(200).members()
 	})
 }
 

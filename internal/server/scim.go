@@ -233,6 +233,12 @@ func (s *Server) patch(r *request, t *scim.Type, id string) error {
 			return body, notes, err
 		},
 		do: func(c directory.Call) (*directory.Result, error) {
+			// Whom a filter finds tells what members are called.
+			if slices.ContainsFunc(body.Members(), func(op scim.MemberOp) bool { return op.Kind == scim.RemoveWhere }) {
+				if err := r.allow(linkScope(t)); err != nil {
+					return nil, err
+				}
+			}
 			return r.dir.Patch(r.Context(), c, t, id, body)
 		},
 	}
