@@ -11,12 +11,12 @@ import (
 type Directory struct {
 	ID       string         `json:"id"`
 	Name     string         `json:"name"`
-	RuleSet  string         `json:"ruleSet"`           // "atlassian", "standard" or "strict"
-	Rules    jsontext.Value `json:"rules,omitempty"`   // a JSON object of the rules that differ from the rule set (scim.RuleSet); empty for none
+	RuleSet  string         `json:"ruleSet"`         // "atlassian", "standard" or "strict"
+	Rules    jsontext.Value `json:"rules,omitempty"` // a JSON object of the rules that differ from the rule set (scim.RuleSet); empty for none
 	Schemas  jsontext.Value `json:"-"`               // a JSON object of the schemas and resource types that it has beside the built-in ones (scim.ParseCustom); empty for none
-	Default  bool           `json:"default"`           // served under /scim/v2 as well
-	Created  time.Time      `json:"created"`           // UTC, microseconds
-	Modified time.Time      `json:"modified"`          // UTC, microseconds
-	Version  int64          `json:"version"`           // from 1, up by one with each change
-	Users    int64          `json:"users"`             // how many there are now; filled by reads
+	Default  bool           `json:"default"`         // served under /scim/v2 as well
+	Created  time.Time      `json:"created"`         // UTC, microseconds
+	Modified time.Time      `json:"modified"`        // UTC, microseconds
+	Version  int64          `json:"version"`         // from 1, up by one with each change
+	Users    int64          `json:"users"`           // how many there are now; filled by reads
 }
