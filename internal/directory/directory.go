@@ -11,6 +11,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -93,9 +94,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		scans:       make(chan struct{}, maxScans),
 		maxSorted:   MaxSorted,
 		bell:        bell{ropes: make(map[string]chan struct{})},
-	}
-	if s.poll = o.Poll; s.poll <= 0 {
-		s.poll = DefaultPoll
+		poll:        cmp.Or(o.Poll, DefaultPoll),
 	}
 	if s.maxScan = o.MaxScan; s.maxScan == 0 {
 		s.maxScan = DefaultMaxScan
