@@ -189,6 +189,7 @@ func (c *connection) client(g *globals, key string) (*client.Client, error) {
 		BaseURL:   base,
 		Directory: directory,
 		Key:       key,
+		HTTP:      g.debugHTTP(),
 		UserAgent: "roster/" + buildVersion(),
 		Retries:   3,
 		RetryWait: 250 * time.Millisecond,
@@ -224,10 +225,15 @@ func (c *connection) openDirectory(ctx context.Context, g *globals) (*client.Cli
 	if err != nil {
 		return nil, err
 	}
+	return at(cl, found.ID, cl.Retries), nil
+}
+
+// at returns a client like c that acts in a directory.
+func at(c *client.Client, directory string, retries int) *client.Client {
 	return &client.Client{
-		BaseURL: cl.BaseURL, Directory: found.ID, Key: cl.Key, UserAgent: cl.UserAgent,
-		Retries: cl.Retries, RetryWait: cl.RetryWait, Timeout: cl.Timeout,
-	}, nil
+		BaseURL: c.BaseURL, Directory: directory, Key: c.Key, HTTP: c.HTTP, UserAgent: c.UserAgent,
+		Retries: retries, RetryWait: c.RetryWait, Timeout: c.Timeout,
+	}
 }
 
 // oneDirectory returns the default directory, or the only one.

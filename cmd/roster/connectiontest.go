@@ -116,7 +116,7 @@ func (r *examination) warn(w io.Writer) {
 // examine reads what a connection leads to. An error is a *diagnosis.
 func examine(ctx context.Context, c *client.Client, s *savedConnection) (*examination, error) {
 	// One attempt: who tests wants to know now.
-	once := &client.Client{BaseURL: c.BaseURL, Directory: c.Directory, Key: c.Key, UserAgent: c.UserAgent, Retries: -1, Timeout: c.Timeout}
+	once := at(c, c.Directory, -1)
 	r := &examination{Connection: s.Name, URL: c.BaseURL, Key: maskKey(s.Key), RuleSet: s.RuleSet, Writes: "cannot be told without writing"}
 	u, err := url.Parse(c.BaseURL)
 	if err == nil && u.Path == "" && once.Directory == "" {
@@ -128,7 +128,7 @@ func examine(ctx context.Context, c *client.Client, s *savedConnection) (*examin
 		if err != nil {
 			return nil, err
 		}
-		once = &client.Client{BaseURL: c.BaseURL, Directory: found.ID, Key: c.Key, UserAgent: c.UserAgent, Retries: -1, Timeout: c.Timeout}
+		once = at(c, found.ID, -1)
 	}
 	r.Directory = once.Directory
 	a, err := once.Do(ctx, &client.Request{Method: http.MethodGet, Path: "/Users", Query: url.Values{"count": {"1"}, "startIndex": {"1"}}})

@@ -26,6 +26,8 @@ func newDemoCmd(g *globals) *cobra.Command {
 port of this machine: sample people, an update with what it replaces and clears, a
 conflict that is refused, an undo, the history. Then it serves until Ctrl-C and removes the
 folder; --once ends after the story.`,
+		Example: `  roster demo
+  roster demo --once`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), g, once) },
 	}

@@ -101,8 +101,10 @@ func newDirectoryListCmd(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the directories that the key reaches",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return runDirectoryList(cmd.Context(), g, o) },
+		Example: `  roster directory list
+  roster directory list -o ndjson`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runDirectoryList(cmd.Context(), g, o) },
 	}
 	o.addServerFlags(cmd.Flags())
 	o.output.addFlag(cmd.Flags())
@@ -124,9 +126,10 @@ func runDirectoryList(ctx context.Context, g *globals, o *directoryOptions) erro
 func newDirectoryShowCmd(g *globals) *cobra.Command {
 	o := new(directoryOptions)
 	cmd := &cobra.Command{
-		Use:   "show ID",
-		Short: "Show one directory",
-		Args:  cobra.ExactArgs(1),
+		Use:     "show ID",
+		Short:   "Show one directory",
+		Example: `  roster directory show ID -o json`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runDirectoryShow(cmd.Context(), g, o)
@@ -156,7 +159,8 @@ func newDirectoryDeleteCmd(g *globals) *cobra.Command {
 		Short: "Remove a directory with everything in it, for good",
 		Long: `Remove a directory with its users, groups, keys and history. There is no way
 back. It asks first; where nobody can answer, it needs --yes.`,
-		Args: cobra.ExactArgs(1),
+		Example: `  roster directory delete ID`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runDirectoryDelete(cmd.Context(), g, o)

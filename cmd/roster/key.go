@@ -141,8 +141,10 @@ func newKeyListCmd(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List keys, revoked ones too; never the keys themselves",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return runKeyList(cmd.Context(), g, o) },
+		Example: `  roster key list
+  roster key list --operator -o json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runKeyList(cmd.Context(), g, o) },
 	}
 	o.addTargetFlags(cmd.Flags())
 	o.output.addFlag(cmd.Flags())
@@ -246,7 +248,9 @@ func newKeyRevokeCmd(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "revoke ID",
 		Short: "End a key",
-		Args:  cobra.ExactArgs(1),
+		Example: `  roster key revoke ID
+  roster key revoke ID --operator`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runKeyRevoke(cmd.Context(), g, o)

@@ -45,6 +45,9 @@ func TestRun_EveryCommandHasHelp(t *testing.T) {
 		if cmd.Short == "" {
 			t.Errorf("%s has no help", cmd.CommandPath())
 		}
+		if topic := cmd.Run == nil && cmd.RunE == nil; !topic && !cmd.HasSubCommands() && cmd.Example == "" {
+			t.Errorf("%s has no example", cmd.CommandPath())
+		}
 		path := strings.Fields(cmd.CommandPath())[1:]
 		code, stdout, stderr := runWith(t.Context(), nil, append(path, "--help")...)
 		if code != exitOK || stdout == "" || stderr != "" {

@@ -20,8 +20,9 @@ func newOrgCmd(g *globals) *cobra.Command {
 		Long: `Show the id of the organisation. All directories of a Roster are one organisation,
 and Atlassian's Admin APIs are under /admin/user-provisioning/v1/org/ID. It takes an
 operator key.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runOrg(cmd.Context(), g, o) },
+		Example: `  roster org`,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runOrg(cmd.Context(), g, o) },
 	}
 	o.addServerFlags(cmd.Flags())
 	o.output.addFlag(cmd.Flags())

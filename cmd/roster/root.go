@@ -33,7 +33,8 @@ update users in any directory that speaks SCIM 2.0.
 Every flag that is a setting can also be given as an environment variable
 (--listen is ROSTER_LISTEN) or in a YAML file of flag names (--config). The flag
 wins over the variable, the variable over the file. Keys are never flags: they
-come from a connection (roster connection), from ROSTER_KEY or from --key-file.`
+come from a connection (roster connection), from ROSTER_KEY or from --key-file.
+ROSTER_DEBUG=api tells each request on standard error, without keys and bodies.`
 	root.Example = `  roster demo --once
   roster serve --data ./data
   roster connection add local --preset roster
@@ -112,9 +113,10 @@ func started(cmd *cobra.Command) bool { return cmd.Annotations[startedMark] != "
 
 func newVersionCmd(g *globals) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version of this binary",
-		Args:  cobra.NoArgs,
+		Use:     "version",
+		Short:   "Print the version of this binary",
+		Example: `  roster version`,
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(g.stdout, "roster", buildVersion())
 			return err

@@ -54,7 +54,9 @@ func newUserGetCmd(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get ID",
 		Short: "Show one user",
-		Args:  cobra.ExactArgs(1),
+		Example: `  roster user get ID
+  roster user get ID --attributes userName,emails.value -o json`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runUserGet(cmd.Context(), g, o)
@@ -184,6 +186,8 @@ func newUserDeleteCmd(g *globals) *cobra.Command {
 		Short: "Delete a user",
 		Long: `Delete a user. A Roster keeps deleted users in a trash, from which roster user
 restore brings them back; other services may delete for good.`,
+		Example: `  roster user delete ID
+  roster user delete ID --if-match 'W/"3"'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
@@ -222,6 +226,8 @@ func newUserHistoryCmd(g *globals) *cobra.Command {
 		Long: `Show every change of a user, with the values before and after, the newest first.
 A user in the trash has a history too. Of one that was purged, or whose place in
 the trash was erased since, only the events of the directory still tell.`,
+		Example: `  roster user history ID
+  roster user history ID -o csv > changes.csv`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]

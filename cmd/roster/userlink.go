@@ -48,9 +48,10 @@ func runUserUnlink(ctx context.Context, g *globals, o *userOptions) error {
 func newUserLinkCmd(g *globals) *cobra.Command {
 	o := new(userOptions)
 	cmd := &cobra.Command{
-		Use:   "link ID",
-		Short: "Give a user that was unlinked an Atlassian account again",
-		Args:  cobra.ExactArgs(1),
+		Use:     "link ID",
+		Short:   "Give a user that was unlinked an Atlassian account again",
+		Example: `  roster user link ID`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runUserLink(cmd.Context(), g, o)
