@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -176,16 +178,23 @@ func (g *globals) askKey(question string) (string, error) {
 	if !ok || !isatty.IsTerminal(f.Fd()) || g.noInput {
 		return "", usagef("no key: give --key-file FILE (- for standard input) or ROSTER_KEY, or run it on a terminal to be asked")
 	}
-	fmt.Fprint(g.stderr, question)
-	key, err := term.ReadPassword(int(f.Fd()))
-	fmt.Fprintln(g.stderr)
+	// The terminal stops to show what is typed before the question, not after it:
+	// a key that is pasted at once must not show either.
+	state, err := term.MakeRaw(int(f.Fd()))
 	if err != nil {
 		return "", fmt.Errorf("read the key: %w", err)
 	}
-	if len(strings.TrimSpace(string(key))) == 0 {
+	key, err := term.NewTerminal(struct {
+		io.Reader
+		io.Writer
+	}{f, g.stderr}, "").ReadPassword(question)
+	if err = errors.Join(err, term.Restore(int(f.Fd()), state)); err != nil {
+		return "", fmt.Errorf("read the key: %w", err)
+	}
+	if key = strings.TrimSpace(key); key == "" {
 		return "", usagef("no key was typed")
 	}
-	return strings.TrimSpace(string(key)), nil
+	return key, nil
 }
 
 type connectionOptions struct {
