@@ -200,7 +200,6 @@ func (g *globals) askKey(question string) (string, error) {
 type connectionOptions struct {
 	connection
 	output outputFormat
-	called string // by the person; empty: what a command would take
 }
 
 func newConnectionListCmd(g *globals) *cobra.Command {
