@@ -2,7 +2,6 @@ package action
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -89,7 +88,7 @@ func changesOfUnknown(t *scim.Type, before, after jsontext.Value) []Change {
 	}
 	var out []Change
 	for _, m := range b {
-		if t.Attr(m.name) != nil || slices.ContainsFunc(serviceOwn, func(s string) bool { return strings.EqualFold(s, m.name) }) {
+		if !isUnknown(t, m.name) {
 			continue
 		}
 		c := Change{Op: Replace, Attribute: m.name, Before: m.value, After: a.get(m.name)}

@@ -3,6 +3,7 @@ package action
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -116,6 +117,25 @@ func (o object) append(dst []byte) (jsontext.Value, error) {
 // serviceOwn are the members of a user that a service writes itself. Of what t
 // knows to be readOnly it ignores what is sent.
 var serviceOwn = []string{"id", "meta", "groups", "schemas", scim.AtlassianExternalURN}
+
+// isUnknown reports whether t has no attribute of that name: it is one of a
+// service's own schemas.
+func isUnknown(t *scim.Type, name string) bool {
+	return t.Attr(name) == nil && !slices.ContainsFunc(serviceOwn, func(s string) bool { return strings.EqualFold(s, name) })
+}
+
+// known returns what t knows of a user, and what in gives, without what is null.
+func known(t *scim.Type, doc jsontext.Value, in Input) (jsontext.Value, error) {
+	o, err := parseObject(doc)
+	if err != nil {
+		return nil, err
+	}
+	o = slices.DeleteFunc(o, func(m member) bool {
+		return m.value.Kind() == 'n' || isUnknown(t, m.name) && len(in[m.name]) == 0
+	})
+	o.drop("schemas") // which names those of the unknown ones
+	return o.append(nil)
+}
 
 // keepBody returns the body of a PUT that changes only what in names: the user
 // as the service shows it, attributes that t does not know included, with the

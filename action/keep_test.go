@@ -84,6 +84,32 @@ func TestPlanUpdateUserKeep_WhatTheRulesDoNotKnow(t *testing.T) {
 	}
 }
 
+// A strict rule set refuses what no schema knows; a directory's own schemas are
+// known to the directory alone.
+func TestPlanUpdateUserKeep_StrictWithSchemasOfItsOwn(t *testing.T) {
+	t.Parallel()
+	const now = `{"schemas":["` + scim.UserURN + `","urn:example:Badge"],"id":"u1","userName":"ada","urn:example:Badge":{"number":"7"},
+		"groups":[{"value":"g1","display":"all"}],"meta":{"resourceType":"User","location":"https://h/u1"}}`
+	in := Input{"userId": jsontext.Value(`"u1"`), "nickName": jsontext.Value(`""`)}
+	p, err := PlanUpdateUserKeep(testType(t, scim.Strict), jsontext.Value(now), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(lines(p.Changes), []string{`+ nickName: ""`}); diff != "" || !strings.Contains(string(p.Body), `"urn:example:Badge":{"number":"7"}`) {
+		t.Errorf("%s\n%s", diff, p.Body)
+	}
+
+	// What is given and not known is ignored or refused, as in a PUT.
+	in["department"] = jsontext.Value(`"R&D"`)
+	if got := faults(t, second(PlanUpdateUserKeep(testType(t, scim.Strict), jsontext.Value(now), in))); len(got) != 1 || !strings.HasPrefix(got[0], "department: ") {
+		t.Errorf("got %q", got)
+	}
+	p, err = PlanUpdateUserKeep(testType(t, scim.Standard), jsontext.Value(now), in)
+	if err != nil || len(p.Ignored) != 1 || p.Ignored[0] != "department" {
+		t.Errorf("got %+v, %v", p, err)
+	}
+}
+
 func TestPlanUpdateUserKeep_Refused(t *testing.T) {
 	t.Parallel()
 	typ := testType(t, scim.Atlassian)

@@ -63,7 +63,13 @@ func planUpdate(t *scim.Type, current jsontext.Value, in Input, keep bool, body 
 	if err != nil {
 		return nil, fmt.Errorf("the user as the service shows it: %w", err)
 	}
-	want, notes, err := t.Parse(body)
+	plain := body
+	if keep { // a strict rule set refuses what this side does not know
+		if plain, err = known(t, body, in); err != nil {
+			return nil, err
+		}
+	}
+	want, notes, err := t.Parse(plain)
 	var next *scim.Resource
 	var lost []string
 	if err == nil {
@@ -136,11 +142,7 @@ func Counts(changes []Change) (added, replaced, cleared int) {
 // readUser reads an answer of a service: with what the rules tolerate, as
 // services differ, else exactly. What is null is not there.
 func readUser(t *scim.Type, doc jsontext.Value) (*scim.Resource, error) {
-	shown, err := parseObject(doc)
-	if err != nil {
-		return nil, err
-	}
-	clean, err := slices.DeleteFunc(shown, func(m member) bool { return m.value.Kind() == 'n' }).append(nil)
+	clean, err := known(t, doc, nil)
 	if err != nil {
 		return nil, err
 	}
