@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -150,7 +151,11 @@ func runUserUpdate(ctx context.Context, g *globals, o *userWriteOptions, in acti
 	if p.Warns() && !o.yes {
 		printPlanLines(g.stderr, g.stderr, p)
 		question := fmt.Sprintf("Update %s (%s)?", printable(p.UserName), o.where(c))
-		if err := confirm(g, false, "this clears or re-activates what you did not name; --keep changes only what you name", question); err != nil {
+		if err := confirm(g, false, "this clears or re-activates what you did not name", question); err != nil {
+			var nobody *usageError
+			if errors.As(err, &nobody) {
+				return &hintedError{err, "the same with --keep, which changes only what you name"}
+			}
 			return err
 		}
 	}
