@@ -107,6 +107,9 @@ func (o *directoryUpdateOptions) update(ruleSet, isDefault bool) (u roster.Direc
 }
 
 func runDirectoryUpdate(ctx context.Context, g *globals, o *directoryUpdateOptions, u roster.DirectoryUpdate) error {
+	if o.dryRun && o.output == outputCSV {
+		return usagef("the plan of a directory is no table of rows: there are -o table, json and ndjson")
+	}
 	c, err := o.open(g)
 	if err != nil {
 		return err
@@ -120,12 +123,13 @@ func runDirectoryUpdate(ctx context.Context, g *globals, o *directoryUpdateOptio
 	if err != nil {
 		return err
 	}
-	if o.output == outputJSON && o.dryRun {
-		if err := printJSON(g.stdout, plan); err != nil {
+	switch {
+	case o.output == outputTable:
+		printDirectoryPlan(g.stdout, plan)
+	case o.dryRun:
+		if err := newListing(g.stdout, o.output).one(plan, nil); err != nil {
 			return err
 		}
-	} else if o.output != outputJSON {
-		printDirectoryPlan(g.stdout, plan)
 	}
 	if plan.Refused != "" {
 		return scim.Errorf(409, "", "%s", plan.Refused)
@@ -143,8 +147,8 @@ func runDirectoryUpdate(ctx context.Context, g *globals, o *directoryUpdateOptio
 	if d, err = m.UpdateDirectory(ctx, d.ID, d.Version, u); err != nil {
 		return err
 	}
-	if o.output == outputJSON {
-		return printJSON(g.stdout, d)
+	if o.output != outputTable {
+		return printDirectory(g, o.output, d)
 	}
 	_, err = fmt.Fprintf(g.stderr, "Updated directory %s.\n", d.ID)
 	return err

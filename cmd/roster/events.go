@@ -53,8 +53,10 @@ func newEventsListCmd(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the events of a directory, from the first on, or of one user or group, from the newest on",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return runEventsList(cmd.Context(), g, o) },
+		Example: `  roster events list --limit 20
+  roster events list -o ndjson`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runEventsList(cmd.Context(), g, o) },
 	}
 	o.addFlags(cmd, 0, "how many to show at the most (default: all)")
 	cmd.Flags().StringVar(&o.resource, "resource", "", "`id` of the user or group, which may be in the trash")

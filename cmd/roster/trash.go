@@ -23,10 +23,11 @@ type trashOptions struct {
 func newTrashListCmd(g *globals) *cobra.Command {
 	o := new(trashOptions)
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List deleted users and groups that can still be restored",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return runTrashList(cmd.Context(), g, o) },
+		Use:     "list",
+		Short:   "List deleted users and groups that can still be restored",
+		Example: "  roster trash list -o csv",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runTrashList(cmd.Context(), g, o) },
 	}
 	o.addDirectoryFlags(cmd.Flags())
 	o.output.addFlag(cmd.Flags())
@@ -59,7 +60,8 @@ func newRestoreResourceCmd(g *globals, what string) *cobra.Command {
 		Short: "Bring a deleted " + what + " back, under its old id",
 		Long: "Bring a deleted " + what + ` back, under its old id. A user rejoins its groups, and a
 group gets its members back, those that there still are.`,
-		Args: cobra.ExactArgs(1),
+		Example: "  roster trash restore ID",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runRestoreResource(cmd.Context(), g, o)
@@ -98,7 +100,8 @@ something changed. Backups that were made before still have it all.
 
 One that is not deleted is refused: delete it first. It asks first; where nobody can
 answer, it needs --yes.`,
-		Args: cobra.ExactArgs(1),
+		Example: "  roster trash purge ID",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runPurge(cmd.Context(), g, o, what, remove)
