@@ -180,11 +180,13 @@ func (o BulkOperation) Resolve(ids map[string]string) BulkOperation {
 // operations that refer to each other in a circle can be the first.
 func (o BulkOperation) Without(ids map[string]string) (BulkOperation, error) {
 	var err error
-	o.Data, err = withoutReferences(o.Data, ids)
+	o.Data, err = withoutReferences(o.Data, ids, true)
 	return o, err
 }
 
-func withoutReferences(data jsontext.Value, ids map[string]string) (jsontext.Value, error) {
+// withoutReferences looks into extensions at the top alone: they are nowhere else,
+// and each level reads all that is below it again.
+func withoutReferences(data jsontext.Value, ids map[string]string, top bool) (jsontext.Value, error) {
 	open := func(v jsontext.Value) (open bool) {
 		references(v, func(_, _ int, ref string) { open = open || ids[ref] == "" })
 		return open
@@ -206,8 +208,8 @@ func withoutReferences(data jsontext.Value, ids map[string]string) (jsontext.Val
 				return nil, bodySyntax("bulk request", "3.7", err)
 			}
 			members[name] = kept
-		case v.Kind() == '{' && strings.Contains(name, ":"): // an extension
-			kept, err := withoutReferences(v, ids)
+		case top && v.Kind() == '{' && strings.Contains(name, ":"): // an extension
+			kept, err := withoutReferences(v, ids, false)
 			if err != nil {
 				return nil, err
 			}
