@@ -10,20 +10,6 @@ import (
 	"github.com/roster-scim/roster/scim"
 )
 
-// CreateUserManifest returns the manifest of Create User, whose parameters are
-// those of Update User without the id.
-func CreateUserManifest() *Manifest {
-	m := UpdateUserManifest()
-	m.Name, m.Title = "create-user", "Create User"
-	m.Summary = "Add a user to a directory."
-	m.Description = `Makes a user of what the parameters say. The directory gives the id. Active is true when it is left out. A user
-name or, where the directory has that rule, an e-mail address that another user has is refused (409).`
-	m.Method, m.Path = "POST", "/Users"
-	m.Documentation = "https://developer.atlassian.com/cloud/admin/user-provisioning/rest/api-group-users/#api-scim-directory-directoryid-users-post"
-	m.Basic = m.Basic[1:]
-	return m
-}
-
 // CreateUser is the action Create User on one directory. Its fields are set
 // before the first call; it is safe for concurrent use.
 type CreateUser struct {

@@ -3,6 +3,7 @@ package action
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -34,7 +35,16 @@ func (in Input) text(name string) string {
 	return s
 }
 
-// names returns the list of a parameter of type Names; nil when it is left out,
+// integer returns the number of a parameter that is an integer, else 0.
+func (in Input) integer(name string) int {
+	n, err := strconv.Atoi(string(in[name]))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// names returns the list of a parameter of type Names or List; nil when it is left out,
 // null or empty.
 func (in Input) names(name string) ([]string, error) {
 	var list []string
@@ -43,11 +53,11 @@ func (in Input) names(name string) ([]string, error) {
 		list = strings.Split(in.text(name), ",")
 	case '[':
 		if err := json.Unmarshal(v, &list); err != nil {
-			return nil, fmt.Errorf("must be a list of names")
+			return nil, fmt.Errorf("must be a list of texts")
 		}
 	case 'n', jsontext.KindInvalid:
 	default:
-		return nil, fmt.Errorf("must be names with commas between them, not %s", kindName(v.Kind()))
+		return nil, fmt.Errorf("must be texts with commas between them, not %s", kindName(v.Kind()))
 	}
 	for i := range list {
 		list[i] = strings.TrimSpace(list[i])

@@ -1,7 +1,5 @@
 package action
 
-import "github.com/go-json-experiment/json/jsontext"
-
 // UpdateUserManifest returns the manifest of Update User. Its parameters, their
 // groups and their order are those of the action of that name that automation
 // platforms offer on Atlassian's User Provisioning API.
@@ -17,12 +15,14 @@ change) stays as it is. A list, such as Emails, and the parts of Name are replac
 
 Whether a left-out Active is kept or becomes true, and whether a left-out external id is kept, is a rule of the
 directory. The plan shows both, with all else that would be replaced or cleared, before anything is sent.`,
+		Command:       "user update",
+		Writes:        true,
 		Method:        "PUT",
 		Path:          "/Users/{userId}",
 		Documentation: docs,
 		Basic: []Parameter{
 			{
-				Name: "userId", Title: "User ID", In: InPath, Type: String, Required: true,
+				Name: "userId", Title: "User ID", Flag: "user-id", In: InPath, Type: String, Required: true,
 				Description: "The id that the directory gave the user. `roster user list` finds it.",
 				Example:     "8c1f2a6e-2f0b-4a6c-9d0e-3f5b7a1c2d4e",
 			},
@@ -56,8 +56,10 @@ directory. The plan shows both, with all else that would be replaced or cleared,
 			},
 			{
 				Name: "emails", Title: "Emails", Flag: "emails", In: InBody, Type: Array,
-				Description: "All e-mail addresses of the user, as a JSON array of objects with `value`, `type` and `primary`. Atlassian's directories demand at least one, and one of them primary; a lone one is marked for you. `--email ADDRESS` is short for one.",
+				Description: "All e-mail addresses of the user, as a JSON array of objects with `value`, `type` and `primary`. Atlassian's directories demand at least one, and one of them primary; a lone one is marked for you.",
 				Example:     `[{"value":"ada@corp.example","type":"work","primary":true}]`,
+				Parts:       valueParts(),
+				Short:       &Short{Flag: "email", Word: "address", Type: "work", Primary: true, Description: "An e-mail address of type work, the first one primary."},
 			},
 			{
 				Name: "excludedAttributes", Title: "Excluded Attributes", Flag: "excluded-attributes", In: InQuery, Type: Names,
@@ -67,8 +69,16 @@ directory. The plan shows both, with all else that would be replaced or cleared,
 			},
 			{
 				Name: "name", Title: "Name", Flag: "name", In: InBody, Type: Object,
-				Description: "The parts of the user's name, as a JSON object with `formatted`, `familyName`, `givenName`, `middleName`, `honorificPrefix` and `honorificSuffix`. Parts that are left out are cleared. Each part has a flag of its own, such as `--given-name`.",
+				Description: "The parts of the user's name, as a JSON object with `formatted`, `familyName`, `givenName`, `middleName`, `honorificPrefix` and `honorificSuffix`. Parts that are left out are cleared.",
 				Example:     `{"givenName":"Ada","familyName":"Lovelace"}`,
+				Parts: []Part{
+					{Name: "formatted", Type: String, Flag: "formatted-name", Description: "The whole name as it is shown."},
+					{Name: "familyName", Type: String, Flag: "family-name", Description: "The family name."},
+					{Name: "givenName", Type: String, Flag: "given-name", Description: "The given name."},
+					{Name: "middleName", Type: String, Flag: "middle-name", Description: "The middle names."},
+					{Name: "honorificPrefix", Type: String, Flag: "honorific-prefix", Description: "The title before the name, such as Dr."},
+					{Name: "honorificSuffix", Type: String, Flag: "honorific-suffix", Description: "The suffix after the name, such as III."},
+				},
 			},
 			{
 				Name: "nickName", Title: "Nick Name", Flag: "nick-name", In: InBody, Type: String,
@@ -82,8 +92,10 @@ directory. The plan shows both, with all else that would be replaced or cleared,
 			},
 			{
 				Name: "phoneNumbers", Title: "Phone Numbers", Flag: "phone-numbers", In: InBody, Type: Array,
-				Description: "All phone numbers of the user, as a JSON array of objects with `value`, `type` and `primary`. `--phone NUMBER` is short for one.",
+				Description: "All phone numbers of the user, as a JSON array of objects with `value`, `type` and `primary`.",
 				Example:     `[{"value":"+44 20 7946 0000","type":"work"}]`,
+				Parts:       valueParts(),
+				Short:       &Short{Flag: "phone", Word: "number", Type: "work", Description: "A phone number of type work."},
 			},
 			{
 				Name: "preferredLanguage", Title: "Preferred Language", Flag: "preferred-language", In: InBody, Type: String,
@@ -101,66 +113,16 @@ directory. The plan shows both, with all else that would be replaced or cleared,
 				Example:     "Chief Analyst",
 			},
 		},
-		ExampleOutput: jsontext.Value(`{
-  "schemas": [
-    "urn:scim:schemas:extension:atlassian-external:1.0",
-    "urn:ietf:params:scim:schemas:core:2.0:User",
-    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
-  ],
-  "id": "8c1f2a6e-2f0b-4a6c-9d0e-3f5b7a1c2d4e",
-  "externalId": "00u1a2b3c4",
-  "userName": "ada@corp.example",
-  "name": {
-    "formatted": "Dr. Ada King Lovelace, FRS",
-    "familyName": "Lovelace",
-    "givenName": "Ada",
-    "middleName": "King",
-    "honorificPrefix": "Dr.",
-    "honorificSuffix": "FRS"
-  },
-  "displayName": "Ada Lovelace",
-  "nickName": "Countess",
-  "title": "Chief Analyst",
-  "preferredLanguage": "en-GB",
-  "department": "Research",
-  "organization": "Analytical Engines Ltd",
-  "timezone": "Europe/London",
-  "phoneNumbers": [
-    {
-      "value": "+44 20 7946 0000",
-      "type": "work",
-      "primary": true
-    }
-  ],
-  "emails": [
-    {
-      "value": "ada@corp.example",
-      "type": "work",
-      "primary": true
-    }
-  ],
-  "active": true,
-  "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {
-    "organization": "Analytical Engines Ltd",
-    "department": "Research"
-  },
-  "urn:scim:schemas:extension:atlassian-external:1.0": {
-    "atlassianAccountId": "712020:5d0b1f0e-7a34-4b0e-8a55-0f6a3c1d9e77"
-  },
-  "groups": [
-    {
-      "value": "3b7f0c52-6d1e-4f7a-9b55-1c8e2a4d6f90",
-      "display": "engineering",
-      "type": "direct",
-      "$ref": "https://users.corp.example/scim/directory/d1/Groups/3b7f0c52-6d1e-4f7a-9b55-1c8e2a4d6f90"
-    }
-  ],
-  "meta": {
-    "resourceType": "User",
-    "created": "2026-01-12T09:30:11.185473Z",
-    "lastModified": "2026-03-02T16:04:05.49073Z",
-    "location": "https://users.corp.example/scim/directory/d1/Users/8c1f2a6e-2f0b-4a6c-9d0e-3f5b7a1c2d4e"
-  }
-}`),
+		ExampleOutput: exampleUser,
+	}
+}
+
+// valueParts are those of the e-mail addresses and phone numbers.
+func valueParts() []Part {
+	return []Part{
+		{Name: "value", Type: String, Description: "The address or number itself."},
+		{Name: "type", Type: String, Description: "What it is for: `work`, `home`, `mobile`."},
+		{Name: "primary", Type: Boolean, Description: "Whether it is the one to use first."},
+		{Name: "display", Type: String, Description: "The form to show."},
 	}
 }

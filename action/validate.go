@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -62,13 +63,21 @@ func (v *validator) fault(parameter, text string) {
 func (v *validator) unknown(m *Manifest) {
 	for _, name := range slices.Sorted(maps.Keys(v.in)) {
 		if m.Parameter(name) == nil {
-			var names []string
-			for _, p := range m.Parameters() {
-				names = append(names, p.Name)
-			}
-			v.fault(name, "no such parameter; there are "+strings.Join(names, ", "))
+			v.fault(name, noParameter(m, name))
 		}
 	}
+}
+
+// noParameter says that m has no such parameter, and which one may be meant.
+func noParameter(m *Manifest, name string) string {
+	var names []string
+	for _, p := range m.Parameters() {
+		names = append(names, p.Name)
+	}
+	if like := near(name, names); like != "" {
+		return "no such parameter: did you mean " + like + "?"
+	}
+	return "no such parameter; there are " + strings.Join(names, ", ")
 }
 
 // present reports whether p was given, after the faults of its absence.
@@ -84,7 +93,10 @@ func (v *validator) present(p *Parameter) bool {
 		}
 		v.fault(p.Name, "is required and not blank: "+cure)
 		return false
-	case p.Name == "emails" && v.typ.Rules.RequireEmails && (!v.in.has(p.Name) || isEmpty(value)):
+	case p.Required && isEmpty(value):
+		v.fault(p.Name, "needs at least one, such as "+p.Example)
+		return false
+	case p.Name == "emails" && v.typ != nil && v.typ.Rules.RequireEmails && (!v.in.has(p.Name) || isEmpty(value)):
 		v.fault(p.Name, "this directory demands at least one: give --email ADDRESS, or more with --emails"+v.cure)
 		return false
 	}
@@ -100,7 +112,6 @@ func isEmpty(v jsontext.Value) bool {
 // directory would say of it.
 func (v *validator) parameter(p *Parameter) {
 	value := v.in[p.Name]
-	kind := value.Kind()
 	if !value.IsValid() {
 		text := "is not valid JSON; expected such as " + p.Example
 		if p.Type == Boolean {
@@ -109,30 +120,59 @@ func (v *validator) parameter(p *Parameter) {
 		v.fault(p.Name, text)
 		return
 	}
-	if p.Type == Names {
+	if p.Type == Names || p.Type == List {
 		if _, err := v.in.names(p.Name); err != nil {
 			v.fault(p.Name, err.Error())
 		}
 		return
 	}
+	kind := value.Kind()
 	if kind == 'n' {
 		return
 	}
-	if want, ok := map[Type]string{String: "a string", Boolean: "true or false", Object: "a JSON object", Array: "a JSON array"}[p.Type]; ok {
-		fits := p.Type == String && kind == '"' || p.Type == Boolean && (kind == 't' || kind == 'f') ||
-			p.Type == Object && kind == '{' || p.Type == Array && kind == '['
-		if !fits {
-			v.fault(p.Name, "must be "+want+" such as "+p.Example+", not "+kindName(kind))
-			return
-		}
-	}
-	if p.In != InBody {
+	if want := wants[p.Type]; !fits(p.Type, value) {
+		v.fault(p.Name, "must be "+want+" such as "+p.Example+", not "+kindName(kind))
 		return
 	}
-	// The directory's own rules, with everything but p made right, so that the
-	// fault found is one of p.
+	text := v.in.text(p.Name)
+	switch {
+	case len(p.Values) > 0 && !slices.Contains(p.Values, text):
+		v.fault(p.Name, "must be one of "+strings.Join(p.Values, ", "))
+	case p.In == InPath && (text == "." || text == ".."):
+		v.fault(p.Name, "is no id")
+	case v.typ != nil && p.In == InBody:
+		v.byRules(p)
+	default:
+		v.parts(p)
+	}
+}
+
+// wants words the types.
+var wants = map[Type]string{String: "a string", Boolean: "true or false", Integer: "an integer", Object: "a JSON object", Array: "a JSON array"}
+
+// fits reports whether a value is of a type.
+func fits(t Type, v jsontext.Value) bool {
+	switch kind := v.Kind(); t {
+	case String:
+		return kind == '"'
+	case Boolean:
+		return kind == 't' || kind == 'f'
+	case Integer:
+		_, err := strconv.ParseInt(string(v), 10, 32)
+		return kind == '0' && err == nil
+	case Object:
+		return kind == '{'
+	case Array:
+		return kind == '['
+	}
+	return true
+}
+
+// byRules checks p as the directory would, with everything but p made right, so
+// that the fault found is one of p.
+func (v *validator) byRules(p *Parameter) {
 	body := Input{"userName": jsontext.Value(`"x"`), "emails": jsontext.Value(`[{"value":"x","primary":true}]`)}
-	body[p.Name] = value
+	body[p.Name] = v.in[p.Name]
 	r, _, err := v.typ.Parse(userBody(body))
 	if err == nil {
 		_, err = scim.Create(r)
@@ -143,22 +183,35 @@ func (v *validator) parameter(p *Parameter) {
 	}
 }
 
-// userBody returns the body of the request: the parameters of in that go there,
-// in the order of the manifest, with a lone e-mail marked primary.
-func userBody(in Input) jsontext.Value {
-	body := []byte(`{"schemas":["` + scim.UserURN + `"]`)
-	for _, p := range UpdateUserManifest().Parameters() {
-		v, ok := in[p.Name]
-		if !ok || p.In != InBody {
-			continue
+// parts checks the types of the members of an object, or of those of an array. One
+// that the manifest does not know may well be known to the directory.
+func (v *validator) parts(p *Parameter) {
+	list, at := []jsontext.Value{v.in[p.Name]}, ""
+	if p.Type == Array {
+		if json.Unmarshal(v.in[p.Name], &list) != nil {
+			return // it is valid JSON, and an array
 		}
-		if p.Name == "emails" {
-			v = markLone(v)
-		}
-		body = append(body, `,"`+p.Name+`":`...)
-		body = append(body, v...)
+	} else if p.Type != Object {
+		return
 	}
-	return append(body, '}')
+	for i, one := range list {
+		if p.Type == Array {
+			at = "[" + strconv.Itoa(i) + "] "
+		}
+		o, err := parseObject(one)
+		if err != nil {
+			v.fault(p.Name, at+"must be an object such as those of "+p.Example+", not "+kindName(one.Kind()))
+			return
+		}
+		for _, part := range p.Parts {
+			value := o.get(part.Name)
+			loose := part.Type == Boolean && (strings.EqualFold(o.text(part.Name), "true") || strings.EqualFold(o.text(part.Name), "false"))
+			if len(value) > 0 && value.Kind() != 'n' && !fits(part.Type, value) && !loose {
+				v.fault(p.Name, at+part.Name+" must be "+wants[part.Type]+", not "+kindName(value.Kind()))
+				return
+			}
+		}
+	}
 }
 
 // markLone marks the one address of emails as primary, unless it says whether it
