@@ -27,7 +27,8 @@ type Manifest struct {
 	Organization  bool        `json:"organization"`  // whether it needs the key of the organisation, and no directory
 	Basic         []Parameter `json:"basic"`         // those that come first
 	Advanced      []Parameter `json:"advanced"`
-	// Columns are what a table of the output shows; nil: the output is no list.
+	// Columns are what a table shows of each resource that is the output, or is in
+	// the list that it is; nil: it is neither.
 	Columns       []Column       `json:"columns,omitempty"`
 	ExampleOutput jsontext.Value `json:"exampleOutput,omitempty"` // empty: there is no output
 }

@@ -9,6 +9,7 @@ func createGroupManifest() *Manifest {
 		Documentation: apiDocs + "api-group-groups/#api-scim-directory-directoryid-groups-post",
 		Basic:         []Parameter{groupName("The name of the group. Atlassian's directories never change it.")},
 		Advanced:      append(groupParameters("The members of the group, as a JSON array of objects with `value`, the id of a user."), projectionParameters()...),
+		Columns:       groupColumns(),
 		ExampleOutput: exampleGroup,
 	}
 }
@@ -22,6 +23,7 @@ func getGroupManifest() *Manifest {
 		Documentation: apiDocs + "api-group-groups/#api-scim-directory-directoryid-groups-id-get",
 		Basic:         []Parameter{groupID()},
 		Advanced:      projectionParameters(),
+		Columns:       groupColumns(),
 		ExampleOutput: exampleGroup,
 	}
 }
@@ -36,7 +38,7 @@ displayName alone, and do not sort; a Roster takes every filter of RFC 7644.`,
 		Documentation: apiDocs + "api-group-groups/#api-scim-directory-directoryid-groups-get",
 		Basic:         listParameters(`displayName eq "engineering"`),
 		Advanced:      listAdvanced("displayName"),
-		Columns:       []Column{{"ID", "id"}, {"DISPLAY NAME", "displayName"}, {"EXTERNAL ID", "externalId"}},
+		Columns:       groupColumns(),
 		ExampleOutput: exampleList(exampleGroup),
 	}
 }
@@ -53,6 +55,7 @@ refuse another name. Add Members To Group and Remove Members From Group change s
 		Basic:         []Parameter{groupID(), groupName("The name of the group. Every update must give it.")},
 		Advanced: append(append(groupParameters("All members of the group, as a JSON array of objects with `value`, the id of a user. `[]` empties it."),
 			projectionParameters()...), ifMatch()),
+		Columns:       groupColumns(),
 		ExampleOutput: exampleGroup,
 	}
 }
@@ -100,6 +103,10 @@ func deleteGroupManifest() *Manifest {
 		Basic:         []Parameter{groupID()},
 		Advanced:      []Parameter{ifMatch()},
 	}
+}
+
+func groupColumns() []Column {
+	return []Column{{"ID", "id"}, {"DISPLAY NAME", "displayName"}, {"EXTERNAL ID", "externalId"}}
 }
 
 func groupID() Parameter {

@@ -104,11 +104,15 @@ func TestUpdateUserManifest_ExampleOutputHasTheKeysOfThePage(t *testing.T) {
 
 func TestPages_AreInStep(t *testing.T) {
 	t.Parallel()
-	for _, m := range []*Manifest{CreateUserManifest(), UpdateUserManifest()} {
-		path := filepath.Join("..", "docs", "actions", m.Name+".md")
-		want := m.AppendPage(nil)
+	dir := filepath.Join("..", "docs", "actions")
+	want := map[string]string{"README.md": string(AppendIndex(nil))}
+	for _, a := range All() {
+		want[a.Name+".md"] = string(a.AppendPage(nil))
+	}
+	for name, page := range want {
+		path := filepath.Join(dir, name)
 		if *update {
-			if err := os.WriteFile(path, want, 0o644); err != nil {
+			if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -116,8 +120,17 @@ func TestPages_AreInStep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(string(got), string(want)); diff != "" {
+		if diff := cmp.Diff(string(got), page); diff != "" {
 			t.Errorf("%s is out of step: run go test ./action -update\n%s", path, diff)
+		}
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if _, ok := want[f.Name()]; !ok {
+			t.Errorf("%s is of no action: remove it", f.Name())
 		}
 	}
 }

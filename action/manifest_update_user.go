@@ -113,6 +113,7 @@ directory. The plan shows both, with all else that would be replaced or cleared,
 				Example:     "Chief Analyst",
 			},
 		},
+		Columns:       userColumns(),
 		ExampleOutput: exampleUser,
 	}
 }

@@ -26,6 +26,7 @@ func getUserManifest() *Manifest {
 		Documentation: apiDocs + "api-group-users/#api-scim-directory-directoryid-users-userid-get",
 		Basic:         []Parameter{userID()},
 		Advanced:      projectionParameters(),
+		Columns:       userColumns(),
 		ExampleOutput: exampleUser,
 	}
 }
@@ -40,7 +41,7 @@ or externalId alone, and do not sort; a Roster takes every filter of RFC 7644.`,
 		Documentation: apiDocs + "api-group-users/#api-scim-directory-directoryid-users-get",
 		Basic:         listParameters(`userName eq "ada@corp.example"`),
 		Advanced:      listAdvanced("userName"),
-		Columns:       []Column{{"ID", "id"}, {"USER NAME", "userName"}, {"DISPLAY NAME", "displayName"}, {"E-MAIL", "emails.value"}, {"ACTIVE", "active"}},
+		Columns:       userColumns(),
 		ExampleOutput: exampleList(exampleUser),
 	}
 }
@@ -64,6 +65,7 @@ nothing is cleared by being left out.`,
 			},
 		}},
 		Advanced:      append(projectionParameters(), ifMatch()),
+		Columns:       userColumns(),
 		ExampleOutput: exampleUser,
 	}
 }
@@ -98,6 +100,10 @@ for good; Atlassian's deactivates the account that the user is linked to.`,
 		Basic:         []Parameter{userID()},
 		Advanced:      []Parameter{ifMatch()},
 	}
+}
+
+func userColumns() []Column {
+	return []Column{{"ID", "id"}, {"USER NAME", "userName"}, {"DISPLAY NAME", "displayName"}, {"E-MAIL", "emails.value"}, {"ACTIVE", "active"}}
 }
 
 // userID returns the parameter of Update User.

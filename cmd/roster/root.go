@@ -17,6 +17,8 @@ func newRoot(g *globals) *cobra.Command {
 		newDirectoryCmd(g),
 		newKeyCmd(g),
 		newUserCmd(g),
+		newGroupCmd(g),
+		newActionCmd(g),
 		newEventsCmd(g),
 		newTrashCmd(g),
 		newOrgCmd(g),
@@ -62,7 +64,6 @@ func complete(g *globals, cmd *cobra.Command) {
 		},
 		"output":   cobra.FixedCompletions(outputFormats, cobra.ShellCompDirectiveNoFileComp),
 		"rule-set": cobra.FixedCompletions(scim.RuleSetNames, cobra.ShellCompDirectiveNoFileComp),
-		"active":   cobra.FixedCompletions([]string{"true", "false"}, cobra.ShellCompDirectiveNoFileComp),
 	} {
 		if cmd.LocalNonPersistentFlags().Lookup(flag) != nil {
 			if err := cmd.RegisterFlagCompletionFunc(flag, words); err != nil {

@@ -15,7 +15,7 @@ import (
 
 type userWriteOptions struct {
 	connection
-	userFlags
+	actionFlags
 	output  outputFormat
 	id      string
 	ifMatch string
@@ -24,11 +24,11 @@ type userWriteOptions struct {
 	yes     bool
 }
 
-func newUserCreateCmd(g *globals) *cobra.Command {
+func newUserCreateCmd(g *globals, name string) *cobra.Command {
 	o := new(userWriteOptions)
 	m := action.CreateUserManifest()
 	cmd := &cobra.Command{
-		Use:   "create",
+		Use:   name,
 		Short: m.Summary,
 		Long:  m.Description,
 		Example: `  roster user create --user-name ada@corp.example --email ada@corp.example \
@@ -38,10 +38,10 @@ func newUserCreateCmd(g *globals) *cobra.Command {
 	f := cmd.Flags()
 	o.addDirectoryFlags(f)
 	o.addRuleSetFlag(f)
-	o.userFlags.addFlags(f, m)
+	o.addFlags(cmd, m, false)
 	o.output.addFlag(f)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		in, err := o.input(g, f)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		in, err := o.input(g, args)
 		if err != nil {
 			return err
 		}
@@ -74,11 +74,13 @@ func runUserCreate(ctx context.Context, g *globals, o *userWriteOptions, in acti
 	return printUser(g, o.output, u)
 }
 
-func newUserUpdateCmd(g *globals) *cobra.Command {
+// newUserUpdateCmd returns the command of Update User, which takes the id as an
+// argument or as a flag.
+func newUserUpdateCmd(g *globals, name string, argument bool) *cobra.Command {
 	o := new(userWriteOptions)
 	m := action.UpdateUserManifest()
 	cmd := &cobra.Command{
-		Use:   "update ID",
+		Use:   name,
 		Short: m.Summary,
 		Long: m.Description + `
 
@@ -92,12 +94,15 @@ changed since the plan was made is left alone.`,
 		Example: `  roster user update ID --title CTO --keep
   roster user update ID --user-name ada@corp.example --email ada@corp.example --title CTO --dry-run
   roster user update ID --user-name ada@corp.example --emails @emails.json --active false --yes`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
 	o.addDirectoryFlags(f)
 	o.addRuleSetFlag(f)
-	o.userFlags.addFlags(f, m)
+	o.addFlags(cmd, m, argument)
+	if argument {
+		cmd.Use, cmd.Args = name+" ID", cobra.ExactArgs(1)
+	}
 	o.output.addFlag(f)
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and send nothing")
 	f.BoolVar(&o.keep, "keep", false, "change only what is named, and keep the rest")
@@ -105,14 +110,11 @@ changed since the plan was made is left alone.`,
 	f.StringVar(&o.ifMatch, "if-match", "", "`ETag` that the user must still have")
 	perCall(f, "dry-run", "keep", "yes", "if-match")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		in, err := o.input(g, f)
+		in, err := o.input(g, args)
 		if err != nil {
 			return err
 		}
-		o.id = args[0]
-		if err := in.Set("userId", o.id); err != nil {
-			return &usageError{err}
-		}
+		o.id = plain(in["userId"])
 		return runUserUpdate(cmd.Context(), g, o, in)
 	}
 	return cmd
