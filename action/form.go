@@ -8,6 +8,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/roster-scim/roster/client"
 )
 
 // Input returns what people have typed as an Input: the texts by the flag that
@@ -37,7 +39,7 @@ func (m *Manifest) Input(flags map[string][]string, clear []string) (Input, erro
 		if s := p.Short; s != nil {
 			known[s.Flag] = true
 			if texts := flags[s.Flag]; len(texts) > 0 {
-				objects := []map[string]any{}
+				objects := []client.MultiValue{}
 				for i, text := range split(texts) {
 					objects = append(objects, s.object(text, i == 0))
 				}

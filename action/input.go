@@ -18,7 +18,7 @@ type Input map[string]jsontext.Value
 // Set gives a parameter the value that v is in JSON. A text that is not UTF-8 is
 // an error.
 func (in Input) Set(name string, v any) error {
-	data, err := json.Marshal(v)
+	data, err := json.Marshal(v, json.Deterministic(true))
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/roster-scim/roster/client"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -153,15 +154,12 @@ func (m *Manifest) body(schema string, in Input) jsontext.Value {
 func userBody(in Input) jsontext.Value { return UpdateUserManifest().body(scim.UserURN, in) }
 
 // object returns the object that a value of the flag stands for.
-func (s *Short) object(value string, first bool) map[string]any {
-	o := map[string]any{"value": value}
-	if s.Type != "" {
-		o["type"] = s.Type
-	}
+func (s *Short) object(value string, first bool) client.MultiValue {
+	v := client.Value(value, s.Type)
 	if s.Primary && first {
-		o["primary"] = true
+		v = client.Primary(v)
 	}
-	return o
+	return v
 }
 
 // near returns the one of names that s may be a mistyping of, "" when none is.
