@@ -112,14 +112,18 @@ func showAction(g *globals, o outputFormat, m *action.Manifest) error {
 func newActionRunGroup(g *globals) *cobra.Command {
 	run := newGroup("run", "Run an action")
 	for _, a := range action.All() {
+		var cmd *cobra.Command
 		switch a.Name {
 		case "create-user":
-			run.AddCommand(newUserCreateCmd(g, a.Name))
+			cmd = newUserCreateCmd(g, a.Name)
 		case "update-user":
-			run.AddCommand(newUserUpdateCmd(g, a.Name, false))
+			cmd = newUserUpdateCmd(g, a.Name, false)
 		default:
-			run.AddCommand(newActionCommand(g, a, a.Name, false))
+			cmd = newActionCommand(g, a, a.Name, false)
 		}
+		examples := a.Examples()
+		cmd.Example = "  " + examples[len(examples)-1]
+		run.AddCommand(cmd)
 	}
 	return run
 }
@@ -153,12 +157,11 @@ type actionOptions struct {
 // as an argument, and lists all pages unless one is asked for.
 func newActionCommand(g *globals, a *action.Action, name string, friendly bool) *cobra.Command {
 	o := &actionOptions{action: a, friendly: friendly}
-	examples := a.Examples()
 	cmd := &cobra.Command{
 		Use:     name,
 		Short:   a.Summary,
 		Long:    a.Summary + "\n\n" + a.Description,
-		Example: "  " + examples[len(examples)-1],
+		Example: "  " + a.Examples()[0],
 		Args:    cobra.NoArgs,
 	}
 	f := cmd.Flags()
@@ -170,9 +173,6 @@ func newActionCommand(g *globals, a *action.Action, name string, friendly bool) 
 	o.addFlags(cmd, a.Manifest, friendly)
 	if o.argument != "" {
 		cmd.Use, cmd.Args = name+" ID", cobra.ExactArgs(1)
-	}
-	if friendly {
-		cmd.Example = "  " + examples[0]
 	}
 	if o.lists() {
 		f.IntVar(&o.limit, "limit", 0, "how many to show at the most (default: all)")

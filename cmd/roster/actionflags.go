@@ -61,7 +61,7 @@ func (a *actionFlags) addFlags(cmd *cobra.Command, m *action.Manifest, argument 
 	f.StringVar(&a.file, "input", "", "`file` of a JSON object of parameters by name, - for standard input; flags take their place")
 	perCall(f, "input")
 	if names := nullable(m); len(names) > 0 {
-		f.StringSliceVar(&a.clear, "clear", nil, "`names` of parameters to send as null, such as "+names[0])
+		f.StringSliceVar(&a.clear, "clear", nil, "`names` of parameters to send as null, such as "+names[len(names)-1])
 		perCall(f, "clear")
 	}
 	for _, p := range m.Parameters() {
