@@ -97,7 +97,7 @@ func deleteGroupManifest() *Manifest {
 	return &Manifest{
 		Name: "delete-group", Title: "Delete Group", Command: "group delete", Writes: true,
 		Summary:     "Delete a group from a directory.",
-		Description: "The members stay in the directory.",
+		Description: "The members stay in the directory. A Roster keeps deleted groups in a trash, from which roster trash restore brings them back.",
 		Method:      "DELETE", Path: "/Groups/{groupId}",
 		Documentation: apiDocs + "api-group-groups/#api-scim-directory-directoryid-groups-id-delete",
 		Basic:         []Parameter{groupID()},

@@ -42,19 +42,40 @@ const generated = "<!-- Made from the manifests in package action by go test ./a
 func AppendIndex(dst []byte) []byte {
 	b := bytes.NewBuffer(dst)
 	fmt.Fprint(b, generated)
-	fmt.Fprint(b, `# Actions
-
-Each is a command (`+"`roster action run NAME`"+`), a step of a workflow, and a function of package `+"`action`"+`, all
-from one manifest: `+"`roster action show NAME -o json`"+` prints it.
-
-| Action | Name | Request | What it does |
-| --- | --- | --- | --- |
-`)
+	fmt.Fprint(b, indexHead)
 	for _, a := range All() {
 		fmt.Fprintf(b, "| [%s](%s.md) | `%s` | `%s %s` | %s |\n", a.Title, a.Name, a.Name, a.Method, a.Path, cell(a.Summary))
 	}
+	fmt.Fprint(b, indexForms)
 	return b.Bytes()
 }
+
+const (
+	indexHead = `# Actions
+
+Each is a command and a function of package action, both from one manifest: "roster action show NAME" prints it,
+with "-o json" for programs, and "roster action run NAME" runs it. Those on users and groups have a friendlier
+command, too, which takes the id as an argument and lists all pages.
+
+| Action | Name | Request | What it does |
+| --- | --- | --- | --- |
+`
+	indexForms = `
+## How parameters are given
+
+| Type | Forms |
+| --- | --- |
+| string | the text as it is; an empty one is sent as an empty one |
+| boolean, integer | "--active false", "--count 50" |
+| names, list | with commas between them, the flag repeated, or a JSON array |
+| object | JSON, or a flag for each part: "--given-name Ada" |
+| array | JSON, or the short flag, once or often: "--email ada@corp.example" |
+
+What is no string can also be "@FILE", or "-" for standard input. "--clear NAME" sends null. What is not given is
+not sent. "--input FILE" takes a JSON object of parameters by their names; flags take the place of what it has.
+All that is wrong is told at once, before any request, with exit code 64.
+`
+)
 
 // Target returns the path of the request with where it begins.
 func (m *Manifest) Target() string {
