@@ -1,6 +1,7 @@
 package scim_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -105,6 +106,18 @@ func BenchmarkFilter(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := t.ParseFilter(`userName eq "bjensen@example.com"`); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// A million parentheses are refused by the length of the text alone.
+func BenchmarkFilter_MillionParentheses(b *testing.B) {
+	typ := typeOf(b, scim.Standard, "User")
+	deep := strings.Repeat("(", 1_000_000) + `userName eq "x"` + strings.Repeat(")", 1_000_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := typ.ParseFilter(deep); status(err) != 400 {
 			b.Fatal(err)
 		}
 	}
