@@ -3,6 +3,7 @@ package directory
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/roster-scim/roster/internal/store"
 	"github.com/roster-scim/roster/scim"
@@ -17,7 +18,9 @@ const indexVersion = "2"
 const MaxKey = 1000
 
 // isKey reports whether a resource can have value as a key.
-func isKey(value string) bool { return len(value) <= MaxKey && !strings.ContainsRune(value, 0) }
+func isKey(value string) bool {
+	return len(value) <= MaxKey && !strings.ContainsRune(value, 0) && utf8.ValidString(value)
+}
 
 // searched are the attributes that people look others up by, besides those
 // that are unique, and accountID, by which the Admin APIs do.
