@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"internal/pgtest":          {},                                            // gives tests a database, knows no schema
 	"internal/directory":       {".", "scim", "internal/store"},               // rules know neither HTTP nor SQL
 	"internal/server":          {".", "scim", "action", "internal/directory"}, // HTTP asks the rules, never the store
+	"internal/apply":           {".", "scim", "client", "action"},             // acts through a client alone, so that it acts on any directory
 	"cmd/roster":               {"*"},                                         // joins all parts
 	"bench":                    {".", "scim", "client"},                       // drives processes from outside
 }

@@ -1,0 +1,145 @@
+package apply
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// A spill is a file of JSON values, one a line, that is written to its end and
+// read at any place.
+type spill struct {
+	f   *os.File
+	w   *bufio.Writer
+	off int64
+}
+
+// createSpill makes an empty file.
+func createSpill(path string) (*spill, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &spill{f: f, w: bufio.NewWriterSize(f, 64<<10)}, nil
+}
+
+// appendSpill opens a file to go on at its end. What a killed process has left of
+// a line there is cut off.
+func appendSpill(path string) (*spill, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	end, err := endOfLines(f)
+	if err == nil {
+		err = f.Truncate(end)
+	}
+	if err == nil {
+		_, err = f.Seek(end, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &spill{f: f, w: bufio.NewWriterSize(f, 64<<10), off: end}, nil
+}
+
+// endOfLines returns the offset after the last line that is whole.
+func endOfLines(f *os.File) (int64, error) {
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, err
+	}
+	buf := make([]byte, 64<<10)
+	for end := size; end > 0; {
+		start := max(end-int64(len(buf)), 0)
+		part := buf[:end-start]
+		if _, err := f.ReadAt(part, start); err != nil {
+			return 0, err
+		}
+		if i := bytes.LastIndexByte(part, '\n'); i >= 0 {
+			return start + int64(i) + 1, nil
+		}
+		end = start
+	}
+	return 0, nil
+}
+
+// append writes v as a line and returns where it is.
+func (s *spill) append(v any) (int64, error) {
+	at := s.off
+	data, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true))
+	if err != nil {
+		return 0, err
+	}
+	if raw, ok := v.(jsontext.Value); ok && bytes.ContainsAny(raw, "\n\r") {
+		compact := raw.Clone()
+		if err := compact.Compact(loose); err != nil {
+			return 0, err
+		}
+		data = compact
+	}
+	n, err := s.w.Write(append(data, '\n'))
+	s.off += int64(n)
+	return at, err
+}
+
+// at returns the line at an offset, once flush was called after it was written.
+func (s *spill) at(off int64) (jsontext.Value, error) {
+	line, err := bufio.NewReaderSize(io.NewSectionReader(s.f, off, s.off-off), 4<<10).ReadBytes('\n')
+	if err != nil {
+		return nil, err
+	}
+	return line[:len(line)-1], nil
+}
+
+func (s *spill) flush() error { return s.w.Flush() }
+
+// sync makes what was written safe from a loss of power.
+func (s *spill) sync() error {
+	return errors.Join(s.w.Flush(), s.f.Sync())
+}
+
+func (s *spill) close() error {
+	return errors.Join(s.w.Flush(), s.f.Close())
+}
+
+// each goes through the values of a file; no such file has none. A line that a
+// killed process has left without its end is passed over.
+func each[T any](path string) iter.Seq2[*T, error] {
+	return func(yield func(*T, error) bool) {
+		f, err := os.Open(path)
+		if errors.Is(err, os.ErrNotExist) {
+			return
+		}
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer f.Close()
+		r := bufio.NewReaderSize(f, 64<<10)
+		for n := 1; ; n++ {
+			line, err := r.ReadBytes('\n')
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			v := new(T)
+			if err == nil {
+				err = json.Unmarshal(line, v, loose)
+			}
+			if err != nil {
+				yield(nil, fmt.Errorf("%s:%d: %w", path, n, err))
+				return
+			}
+			if !yield(v, nil) {
+				return
+			}
+		}
+	}
+}
