@@ -10,6 +10,7 @@ import (
 
 	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/client"
+	"github.com/roster-scim/roster/internal/apply"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -17,6 +18,8 @@ import (
 const (
 	exitOK          = 0
 	exitError       = 1
+	exitDifferent   = 2
+	exitFailedRows  = 3
 	exitAuth        = 4
 	exitNotFound    = 5
 	exitConflict    = 6
@@ -33,6 +36,8 @@ var exitMeanings = []struct {
 }{
 	{exitOK, "done, or nothing had to be done"},
 	{exitError, "it failed in a way that no other code names"},
+	{exitDifferent, "roster diff: the two are different"},
+	{exitFailedRows, "a run came to its end, and some people in it failed; they are listed on standard error"},
 	{exitAuth, "the service refused the key: wrong, expired, or it may not do this (401, 403)"},
 	{exitNotFound, "no such user, directory or key (404)"},
 	{exitConflict, "a conflict: the value is taken (409), or the record changed in between (412), so that nothing was done"},
@@ -55,18 +60,27 @@ func usagef(format string, args ...any) error {
 // exitCode returns the code that err ends the process with.
 func exitCode(err error) int {
 	var (
-		usage *usageError
-		input *action.InputError
-		se    *scim.Error
-		ce    *client.Error
-		other *action.ChangedError
-		diff  *differsError
+		usage  *usageError
+		input  *action.InputError
+		failed *failedError
+		faults *apply.Faults
+		guard  *apply.GuardError
+		se     *scim.Error
+		ce     *client.Error
+		other  *action.ChangedError
+		diff   *differsError
 	)
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
+	case errors.As(err, &failed):
+		return exitFailedRows
+	case errors.As(err, &faults) && faults.Changed:
+		return exitConflict
+	case errors.As(err, &faults), errors.As(err, &guard):
+		return exitUsage
 	case errors.As(err, &usage), errors.As(err, &input):
 		return exitUsage
 	case errors.As(err, &other):

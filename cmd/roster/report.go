@@ -15,6 +15,7 @@ import (
 
 	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/client"
+	"github.com/roster-scim/roster/internal/apply"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -49,6 +50,7 @@ func report(w io.Writer, cmd *cobra.Command, err error) {
 		found *diagnosis
 		other *action.ChangedError
 		diff  *differsError
+		rows  *apply.Faults
 	)
 	name := cmd.CommandPath()
 	next := ""
@@ -74,6 +76,11 @@ func report(w io.Writer, cmd *cobra.Command, err error) {
 			fmt.Fprintln(w, "roster:", faultLine(f))
 		}
 		next = name + " --help"
+	case errors.As(err, &rows):
+		for line := range strings.Lines(rows.Error()) {
+			fmt.Fprintln(w, "roster:", printable(strings.TrimSuffix(line, "\n")))
+		}
+		fmt.Fprintln(w, "  nothing was changed")
 	case errors.As(err, &usage):
 		for line := range strings.Lines(err.Error()) {
 			fmt.Fprintln(w, "roster:", strings.TrimSuffix(line, "\n"))

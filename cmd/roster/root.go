@@ -21,6 +21,7 @@ func newRoot(g *globals) *cobra.Command {
 		newActionCmd(g),
 		newEventsCmd(g),
 		newTrashCmd(g),
+		newApplyCmd(g),
 		newOrgCmd(g),
 		newConnectionCmd(g),
 		newMigrateCmd(g),

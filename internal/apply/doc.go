@@ -35,6 +35,9 @@ const maxFaults = 20
 type Faults struct {
 	List []*Fault
 	More int // how many there are beyond List
+	// Changed says that people are not as a saved plan found them; otherwise the
+	// file is wrong.
+	Changed bool
 }
 
 func (f *Faults) add(line int, format string, args ...any) {

@@ -85,7 +85,7 @@ func LoadPlan(ctx context.Context, d *Directory, in io.Reader, run *Run, concurr
 		return oneFault(0, fmt.Sprintf("the plan was made for the directory %s %s, and this one is %s %s", head.URL, head.Directory, run.Meta.URL, run.Meta.Directory))
 	}
 	run.Meta.Source, run.Meta.Counts = head.Source, head.Counts
-	c := &checker{d: d}
+	c := &checker{d: d, faults: Faults{Changed: true}}
 	c.start(ctx, max(concurrency, 1))
 	n := 0
 	for dec.PeekKind() == '{' {
