@@ -160,11 +160,11 @@ nothing. roster undo takes a run back.`,
 	return cmd
 }
 
-// mapping returns what the flags say about columns.
-func (o *applyOptions) mapping() (map[string]string, error) {
+// columnMap returns what the flags --map and --map-file say about columns.
+func columnMap(columns []string, file string) (map[string]string, error) {
 	m := make(map[string]string)
-	if o.mapFile != "" {
-		data, err := os.ReadFile(o.mapFile)
+	if file != "" {
+		data, err := os.ReadFile(file)
 		if err != nil {
 			return nil, &usageError{err}
 		}
@@ -172,7 +172,7 @@ func (o *applyOptions) mapping() (map[string]string, error) {
 			return nil, usagef("--map-file: expected lines of the form COLUMN: ATTRIBUTE")
 		}
 	}
-	for _, text := range o.columns {
+	for _, text := range columns {
 		i := strings.LastIndexByte(text, '=')
 		if i < 1 || i == len(text)-1 {
 			return nil, usagef("--map %q: expected COLUMN=ATTRIBUTE", text)
@@ -209,7 +209,7 @@ func (o *applyOptions) planOptions() (p apply.PlanOptions, r apply.ReadOptions, 
 	if r.Format == "" {
 		r.Format = apply.FormatOf(o.file)
 	}
-	r.Map, err = o.mapping()
+	r.Map, err = columnMap(o.columns, o.mapFile)
 	return p, r, err
 }
 
@@ -288,7 +288,7 @@ func runApply(ctx context.Context, g *globals, o *applyOptions) (err error) {
 		if run != nil {
 			defer run.Close()
 			fmt.Fprintf(g.stderr, "Going on with run %s, which was begun on %s.\n", run.Meta.ID, when(run.Meta.Created))
-			return o.carryOut(ctx, g, d, run, store)
+			return o.carryOut(ctx, g, d, run)
 		}
 	}
 	run, err := store.Create(apply.Meta{Source: filepath.Base(o.file), Key: key, URL: d.Client.BaseURL, Directory: d.Client.Directory})
@@ -307,21 +307,30 @@ func runApply(ctx context.Context, g *globals, o *applyOptions) (err error) {
 	if o.out != "" {
 		return o.writePlan(g, run)
 	}
-	shown := g.stdout
-	if !o.dryRun && o.output != outputTable {
-		shown = io.Discard // what is printed then is what was done
-	}
-	if err := printRunPlan(shown, o.output, run); err != nil || o.dryRun || run.Meta.Counts.Steps() == 0 {
+	kept, err = o.showAndAsk(g, d, run)
+	if err != nil || !kept {
 		return err
 	}
-	c := run.Meta.Counts
-	question := fmt.Sprintf("Apply this to %s (%s)?", people(c.Steps()), o.where(d.Client))
-	if err := confirm(g, o.yes, "this changes "+people(c.Steps()), question); err != nil {
-		return err
-	}
-	kept = true
 	defer run.Close()
-	return o.carryOut(ctx, g, d, run, store)
+	return o.carryOut(ctx, g, d, run)
+}
+
+// showAndAsk prints a plan, and reports whether it is to be carried out.
+func (o *applyOptions) showAndAsk(g *globals, d *apply.Directory, run *apply.Run) (bool, error) {
+	c := run.Meta.Counts
+	// In a form for programs, what a dry run prints is the plan, and else what was
+	// done.
+	if o.dryRun || o.output == outputTable || c.Steps() == 0 {
+		if err := printRunPlan(g.stdout, o.output, run); err != nil {
+			return false, err
+		}
+	}
+	if o.dryRun || c.Steps() == 0 {
+		return false, nil
+	}
+	question := fmt.Sprintf("Apply this to %s (%s)?", people(c.Steps()), o.where(d.Client))
+	err := confirm(g, o.yes, "this changes "+people(c.Steps()), question)
+	return err == nil, err
 }
 
 // plan makes the plan of a file, or reads a saved one.
@@ -390,7 +399,7 @@ func runResume(ctx context.Context, g *globals, o *applyOptions) error {
 	if err := sameDirectory(d, &run.Meta); err != nil {
 		return err
 	}
-	return o.carryOut(ctx, g, d, run, store)
+	return o.carryOut(ctx, g, d, run)
 }
 
 func openRun(store *apply.Store, id string) (*apply.Run, error) {

@@ -32,7 +32,7 @@ func (e *failedError) Error() string {
 }
 
 // carryOut does what is left to do of a run and says how it ended.
-func (o *applyOptions) carryOut(ctx context.Context, g *globals, d *apply.Directory, run *apply.Run, store *apply.Store) error {
+func (o *applyOptions) carryOut(ctx context.Context, g *globals, d *apply.Directory, run *apply.Run) error {
 	at, err := execute(ctx, g, &o.runFlags, d, run)
 	if err != nil {
 		return err
@@ -143,6 +143,7 @@ type progress struct {
 const (
 	barEvery  = 200 * time.Millisecond
 	lineEvery = 30 * time.Second
+	fewSteps  = 100 // less than these are not worth a line
 )
 
 func (p *progress) show(at apply.Progress) {
@@ -151,6 +152,8 @@ func (p *progress) show(at apply.Progress) {
 	tenth := 10 * n / max(at.Total, 1)
 	switch {
 	case p.bar && now.Sub(p.shown) < barEvery && n < at.Total:
+		return
+	case !p.bar && at.Total < fewSteps:
 		return
 	case !p.bar && tenth == p.tenth && now.Sub(p.shown) < lineEvery, !p.bar && n == at.Before:
 		return

@@ -75,6 +75,8 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
+	case errors.Is(err, errDifferent):
+		return exitDifferent
 	case errors.As(err, &failed):
 		return exitFailedRows
 	case errors.As(err, &faults) && faults.Changed:

@@ -55,6 +55,7 @@ func report(w io.Writer, cmd *cobra.Command, err error) {
 	name := cmd.CommandPath()
 	next := ""
 	switch {
+	case errors.Is(err, errDifferent): // that is what was asked
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(w, "roster: interrupted")
 	case errors.As(err, &found):

@@ -93,6 +93,9 @@ func columnOf(t *scim.Type, name string, mapping map[string]string) (column, err
 		a, c.sub, c.primary = up, a, true
 	}
 	c.attr = a
+	if !labelled && a.MultiValued && a.Sub("value") != nil && !strings.EqualFold(base, a.Path) && t.Attr(base) == nil {
+		c.primary = true // a short name is of one value
+	}
 	switch {
 	case a.Returned == scim.ReturnedNever || a.Mutability == scim.WriteOnly:
 		return c, fmt.Errorf("column %q: a secret is never kept in a plan: give it to the directory in another way", clip(name))

@@ -68,8 +68,9 @@ type matcher struct {
 	people *spill
 	faults Faults
 	// missing takes an active person whom no row can be about; nil: nobody asks.
-	missing func(doc jsontext.Value) error
-	count   int // people met
+	missing  func(doc jsontext.Value) error
+	inactive bool // missing takes inactive people too
+	count    int  // people met
 }
 
 // keysOf returns the keys that a row gives, by kind.
@@ -189,7 +190,7 @@ func (m *matcher) meet(doc jsontext.Value) error {
 	for _, address := range valuesOf(o.get("emails")) {
 		try(byEmail, address)
 	}
-	if u < 0 && failed == nil && m.missing != nil && isTrue(o.get("active")) {
+	if u < 0 && failed == nil && m.missing != nil && (m.inactive || isTrue(o.get("active"))) {
 		return m.missing(doc)
 	}
 	return failed
@@ -250,7 +251,7 @@ func (m *matcher) settle() error {
 			if err != nil {
 				return err
 			}
-			if o, err := parseObject(doc); err == nil && isTrue(o.get("active")) {
+			if o, err := parseObject(doc); err == nil && (m.inactive || isTrue(o.get("active"))) {
 				if err := m.missing(doc); err != nil {
 					return err
 				}

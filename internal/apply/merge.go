@@ -1,7 +1,9 @@
 package apply
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -13,6 +15,7 @@ import (
 // merge puts what a row sets into doc, in place. What the row does not name
 // stays.
 func merge(t *scim.Type, doc object, sets []Set) error {
+	old := maps.Clone(doc)
 	for i := range sets {
 		s := &sets[i]
 		a := t.Attr(s.Path)
@@ -23,6 +26,11 @@ func merge(t *scim.Type, doc object, sets []Set) error {
 			continue
 		}
 		path := namesOf(a)
+		other := twin(t, a)
+		// Of two places that show one value, the one that was edited counts.
+		if other != nil && len(s.Value) > 0 && bytes.Equal(valueAt(old, path), s.Value) {
+			continue
+		}
 		v := s.Value
 		if s.Type != "" || s.Primary {
 			old, err := listAt(doc, path)
@@ -36,7 +44,10 @@ func merge(t *scim.Type, doc object, sets []Set) error {
 		if err := doc.setAt(path, v); err != nil {
 			return fmt.Errorf("%s: %w", a.Path, err)
 		}
-		if other := twin(t, a); other != nil {
+		if a.Path == "externalId" && v.Kind() == 'n' {
+			doc["externalId"] = v // left out, it stays in some directories
+		}
+		if other != nil {
 			if err := doc.setAt(namesOf(other), v); err != nil {
 				return fmt.Errorf("%s: %w", other.Path, err)
 			}

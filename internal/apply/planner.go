@@ -66,6 +66,12 @@ type PlanOptions struct {
 	MaxDeactivate Limit
 	// MaxClear bounds the attributes that are cleared.
 	MaxClear Limit
+	// Compare makes no plan that could be carried out: people whom no row names
+	// are steps of their own, Extra, and one who is yet to be created need not be
+	// valid.
+	Compare bool
+	// IgnoreExtra leaves those out of a comparison.
+	IgnoreExtra bool
 	// Everybody is called with how many people were read; nil: nobody asks.
 	Everybody func(n int)
 }
@@ -102,7 +108,8 @@ func Plan(ctx context.Context, d *Directory, in *Reader, run *Run, o PlanOptions
 	if err := p.read(in); err != nil {
 		return err
 	}
-	if o.DeactivateMissing {
+	if p.everybody() {
+		p.match.inactive = o.Compare
 		p.match.missing = func(doc jsontext.Value) error {
 			_, err := missing.append(doc)
 			return err
@@ -124,7 +131,7 @@ func Plan(ctx context.Context, d *Directory, in *Reader, run *Run, o PlanOptions
 	}
 	for doc, err := range each[jsontext.Value](run.path(missingFile)) {
 		if err == nil {
-			err = p.deactivate(*doc)
+			err = p.missing(*doc)
 		}
 		if err != nil {
 			return err
@@ -175,12 +182,17 @@ func (p *planner) read(in *Reader) error {
 	}
 }
 
+// everybody reports whether it matters who is named by no row.
+func (p *planner) everybody() bool {
+	return p.o.DeactivateMissing || p.o.Compare && !p.o.IgnoreExtra
+}
+
 // meet finds the people that the rows are about.
 func (p *planner) meet(ctx context.Context) error {
-	if len(p.match.rows) == 0 {
+	if len(p.match.rows) == 0 && !p.o.Compare {
 		return nil
 	}
-	if len(p.match.rows) <= fewRows && !p.o.DeactivateMissing && !p.o.MaxDeactivate.Percent {
+	if len(p.match.rows) <= fewRows && !p.everybody() && !p.o.MaxDeactivate.Percent {
 		if done, err := p.match.meetFew(ctx, p.d, p.rows); done || err != nil {
 			return err
 		}
@@ -223,7 +235,7 @@ func (p *planner) row(ctx context.Context, m *rowMatch) error {
 		p.faults.add(row.Line, "%s", err)
 		return nil
 	}
-	if err := p.d.fill(s, doc); err != nil {
+	if err := p.d.fill(s, doc); err != nil && (!p.o.Compare || s.Op != Create) {
 		p.faults.add(row.Line, "%s", wordsOf(err))
 		return nil
 	}
@@ -275,8 +287,15 @@ func (d *Directory) fill(s *Step, doc object) error {
 	return nil
 }
 
-// deactivate plans a person whom no row names.
-func (p *planner) deactivate(before jsontext.Value) error {
+// missing plans a person whom no row names.
+func (p *planner) missing(before jsontext.Value) error {
+	if p.o.Compare {
+		shown, err := parseObject(before)
+		if err != nil {
+			return err
+		}
+		return p.write(&Step{Op: Extra, ID: shown.text("id"), UserName: shown.text("userName"), Before: before})
+	}
 	doc, err := own(before)
 	if err != nil {
 		return err
@@ -309,7 +328,7 @@ func activity(changes []action.Change) int {
 // write puts a step into the plan, unless it changes nothing.
 func (p *planner) write(s *Step) error {
 	c := &p.run.Meta.Counts
-	if s.Op != Create && len(s.Changes) == 0 {
+	if (s.Op == Update || s.Op == Deactivate) && len(s.Changes) == 0 {
 		c.Unchanged++
 		return nil
 	}
@@ -318,6 +337,12 @@ func (p *planner) write(s *Step) error {
 	switch s.Op {
 	case Create:
 		c.Create++
+	case Extra:
+		c.Extra++
+	case Delete:
+		c.Delete++
+	case Restore:
+		c.Restore++
 	case Deactivate:
 		c.Deactivate++
 		c.Deactivated++

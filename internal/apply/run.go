@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,6 +30,7 @@ const (
 	Deactivate Op = "deactivate" // active is all that changes, to false
 	Delete     Op = "delete"     // to undo a create
 	Restore    Op = "restore"    // to undo a delete
+	Extra      Op = "extra"      // nothing: of a comparison, whom no row names
 )
 
 // A Step is what a plan does to one person.
@@ -58,7 +60,7 @@ type Result struct {
 	Sum      string `json:"sum,omitzero"` // of what the service showed after it
 	Status   int    `json:"status,omitzero"`
 	Error    string `json:"error,omitzero"`
-	Again    bool   `json:"again,omitzero"` // it is worth another attempt
+	Again    bool   `json:"again,omitzero"` // it is worth another attempt, and may have been done
 	Attempts int    `json:"attempts,omitzero"`
 }
 
@@ -96,6 +98,7 @@ type Counts struct {
 	Deactivate int `json:"deactivate"`
 	Delete     int `json:"delete,omitzero"`
 	Restore    int `json:"restore,omitzero"`
+	Extra      int `json:"extra,omitzero"`
 	Unchanged  int `json:"unchanged"`
 	Replaced   int `json:"replaced"` // attributes
 	Added      int `json:"added"`
@@ -138,7 +141,7 @@ func (s *Store) Create(m Meta) (*Run, error) {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	m.Created = time.Now().UTC().Truncate(time.Second)
+	m.Created = time.Now().UTC().Truncate(time.Millisecond)
 	m.ID = m.Created.Format("20060102-150405-") + strings.ToLower(rand.Text()[:6])
 	m.State = Planning
 	r := &Run{Meta: m, Dir: filepath.Join(s.Dir, m.ID)}
@@ -255,6 +258,7 @@ func (s *Store) List() ([]*Meta, error) {
 			list = append(list, m)
 		}
 	}
+	slices.SortFunc(list, func(a, b *Meta) int { return a.Created.Compare(b.Created) })
 	return list, nil
 }
 

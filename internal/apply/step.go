@@ -32,8 +32,9 @@ func (x *executor) step(ctx context.Context, s *Step) *Result {
 	var ce *client.Error
 	if errors.As(err, &ce) {
 		r.Attempts = ce.Attempts
-		// No answer, or an overloaded service: what it asks for may be done later.
-		r.Again = ce.Answer == nil || ce.Answer.Status == http.StatusTooManyRequests || ce.Answer.Status >= 500
+		// No answer, one that cannot be read, or an overloaded service: it may have
+		// been done, or be done later.
+		r.Again = ce.Answer == nil || ce.Answer.Status < 300 || ce.Answer.Status == http.StatusTooManyRequests || ce.Answer.Status >= 500
 	}
 	if a != nil {
 		r.Attempts = max(a.Attempts, r.Attempts)
@@ -220,12 +221,12 @@ func (x *executor) restore(ctx context.Context, s *Step, r *Result) (*client.Ans
 	if len(s.Body) > 0 {
 		return x.create(ctx, s, r)
 	}
-	u, err := x.d.Client.Management().Restore(ctx, x.d.Client.Directory, s.ID)
+	a, err := x.d.Client.Management().Restore(ctx, x.d.Client.Directory, s.ID)
 	if err != nil {
 		if now, gerr := x.get(ctx, s.ID); x.resumed && gerr == nil {
 			return now.Answer, nil
 		}
 		return nil, err
 	}
-	return u.Answer, nil
+	return a, nil
 }
