@@ -334,6 +334,9 @@ func (c *column) cell(doc object) (string, error) {
 			sub = c.sub.Name
 		}
 		v = nil
+		if c.primary && len(list) > 0 {
+			v = list[0].get(sub) // where none is marked, the first one is meant
+		}
 		for _, o := range list {
 			if c.primary && isTrue(o.get("primary")) || c.typ != "" && strings.EqualFold(o.text("type"), c.typ) {
 				v = o.get(sub)
