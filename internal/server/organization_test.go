@@ -72,7 +72,7 @@ func TestAdmin_Links(t *testing.T) {
 		links(byEmail(strings.ToUpper(email)), link(a, ida, account), link(b, idb, account))
 		links(org.get("/user/nobody/get-scim-links"))
 		links(org.get("/user/" + strings.ToUpper(account) + "/get-scim-links")) // ids are exact
-		for _, escaped := range []string{"%FF", "a%00b", "%ED%A0%80"} { // no text
+		for _, escaped := range []string{"%FF", "a%00b", "%ED%A0%80"} {         // no text
 			links(org.get("/user/" + escaped + "/get-scim-links"))
 			org.do("DELETE", "/user/"+escaped+"/onlyDeleteUserInDB", nil).refused(404, "")
 		}
