@@ -3,6 +3,7 @@ package action_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -266,4 +267,41 @@ func TestProperty_FormsAgree(t *testing.T) {
 			})
 		}
 	}
+}
+
+// FuzzManifestInput holds for any text in any flag: what becomes of it is refused
+// in words, or is JSON that Validate has passed.
+func FuzzManifestInput(f *testing.F) {
+	for _, text := range []string{"", "a,b", "[", `["a"]`, `[{"value":"a@b"}]`, `{"givenName":"Ada"}`, "true", "1", "null", "\xff", ",\n,", `[{"op":"add"}]`} {
+		f.Add(text, "")
+		f.Add(text, "emails")
+	}
+	f.Fuzz(func(t *testing.T, text, clear string) {
+		for _, a := range action.All() {
+			for _, p := range a.Parameters() {
+				flags := map[string][]string{p.Flag: {text, text}}
+				if p.Short != nil && clear == "" {
+					flags = map[string][]string{p.Short.Flag: {text}}
+				}
+				in, err := a.Input(flags, []string{clear})
+				if clear == "" {
+					in, err = a.Input(flags, nil)
+				}
+				if err == nil {
+					err = a.Validate(in)
+				}
+				var bad *action.InputError
+				switch {
+				case err == nil:
+					for name, v := range in {
+						if !v.IsValid() {
+							t.Errorf("%s %s %q: passed %s", a.Name, name, text, v)
+						}
+					}
+				case !errors.As(err, &bad) || len(bad.Faults) == 0 || bad.Faults[0].Text == "":
+					t.Errorf("%s %s %q: got %v", a.Name, p.Name, text, err)
+				}
+			}
+		}
+	})
 }

@@ -150,7 +150,23 @@ type actionOptions struct {
 	action   *action.Action
 	output   outputFormat
 	limit    int
+	yes      bool
 	friendly bool
+}
+
+// asked are the actions that are easily run by mistake, with what they ask.
+// Deleting is not among them: a Roster brings back what was deleted.
+var asked = map[string]func(in action.Input) (why, question string){
+	"update-group": func(in action.Input) (why, question string) {
+		if in["members"] != nil {
+			return "", ""
+		}
+		return "members are not given, and a rule of the directory may take them all out; --members names them",
+			fmt.Sprintf("Update group %s, though its members may be taken out?", printable(plain(in["groupId"])))
+	},
+	"only-delete-user-in-db": func(in action.Input) (why, question string) {
+		return noWayBack, fmt.Sprintf("Delete the records of account %s from every directory?", printable(plain(in["accountId"])))
+	},
 }
 
 // newActionCommand returns the command of an action. A friendly one takes the id
@@ -178,6 +194,10 @@ func newActionCommand(g *globals, a *action.Action, name string, friendly bool) 
 		f.IntVar(&o.limit, "limit", 0, "how many to show at the most (default: all)")
 		f.Lookup("all").Usage = "Whether to go on through all pages (default: true, unless --count or --start-index asks for one)"
 		perCall(f, "limit")
+	}
+	if asked[a.Name] != nil {
+		f.BoolVar(&o.yes, "yes", false, "do not ask")
+		perCall(f, "yes")
 	}
 	o.output.addFlag(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -217,6 +237,13 @@ func runAction(ctx context.Context, g *globals, o *actionOptions, in action.Inpu
 	}
 	if err != nil {
 		return err
+	}
+	if ask := asked[o.action.Name]; ask != nil {
+		if why, question := ask(in); why != "" {
+			if err := confirm(g, o.yes, why, question); err != nil {
+				return err
+			}
+		}
 	}
 	out, err := o.action.Run(ctx, c, in)
 	if err != nil {

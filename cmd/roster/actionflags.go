@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -188,12 +189,16 @@ func (a *actionFlags) input(g *globals, args []string) (action.Input, error) {
 		if err == nil {
 			err = json.Unmarshal([]byte(text), &in)
 		}
+		if err == nil && in == nil {
+			err = fmt.Errorf("null is no JSON object")
+		}
 		if err != nil {
 			return nil, usagef("--input %s: %w", a.file, err)
 		}
 	}
 	flags := make(map[string][]string)
-	for flag, v := range a.values {
+	for _, flag := range slices.Sorted(maps.Keys(a.values)) {
+		v := a.values[flag]
 		texts := slices.Clone(v.texts)
 		for i := range texts {
 			var err error
@@ -209,9 +214,7 @@ func (a *actionFlags) input(g *globals, args []string) (action.Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, v := range given {
-		in[name] = v
-	}
+	maps.Copy(in, given)
 	if a.argument != "" {
 		if err := in.Set(a.argument, args[0]); err != nil {
 			return nil, &usageError{err}
