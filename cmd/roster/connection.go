@@ -123,7 +123,8 @@ func (c *connection) resolve(g *globals) error {
 	if !c.flags.Changed("directory") {
 		c.directory = saved.Directory
 	}
-	if c.foretells && !c.flags.Changed("rule-set") && saved.RuleSet != "" {
+	// Of another directory the connection knows no rules.
+	if c.foretells && !c.flags.Changed("rule-set") && saved.RuleSet != "" && c.directory == saved.Directory {
 		c.ruleSet = saved.RuleSet
 	}
 	return nil
