@@ -3,7 +3,9 @@ package scim
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -125,11 +127,20 @@ func (r RuleSet) With(overrides []byte) (RuleSet, error) {
 	if len(bytes.TrimSpace(overrides)) == 0 {
 		return r, nil
 	}
-	if err := json.Unmarshal(overrides, &r, json.RejectUnknownMembers(true)); err != nil {
-		return r, fmt.Errorf("rules: %w", err)
-	}
 	var members map[string]jsontext.Value
 	if err := json.Unmarshal(overrides, &members); err != nil {
+		return r, fmt.Errorf("rules: %w", err)
+	}
+	var names []string
+	for _, rule := range r.List() {
+		names = append(names, rule.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if !slices.Contains(names, name) {
+			return r, fmt.Errorf("rules: no rule %q: there are %s", name, strings.Join(names, ", "))
+		}
+	}
+	if err := json.Unmarshal(overrides, &r); err != nil {
 		return r, fmt.Errorf("rules: %w", err)
 	}
 	for name, v := range members {
