@@ -48,7 +48,7 @@ func newActionShowCmd(g *globals) *cobra.Command {
 		Short: "Show one action: its parameters, an example of its output, its request",
 		Example: `  roster action show update-user
   roster action show list-groups -o json`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg,
 		RunE: func(_ *cobra.Command, args []string) error {
 			a, err := action.Find(args[0])
 			if err != nil {
@@ -175,7 +175,7 @@ func newActionCommand(g *globals, a *action.Action, name string, friendly bool) 
 	o := &actionOptions{action: a, friendly: friendly}
 	cmd := &cobra.Command{
 		Use:     name,
-		Short:   a.Summary,
+		Short:   short(a.Manifest),
 		Long:    a.Summary + "\n\n" + a.Description,
 		Example: "  " + a.Examples()[0],
 		Args:    cobra.NoArgs,
@@ -188,10 +188,10 @@ func newActionCommand(g *globals, a *action.Action, name string, friendly bool) 
 	}
 	o.addFlags(cmd, a.Manifest, friendly)
 	if o.argument != "" {
-		cmd.Use, cmd.Args = name+" ID", cobra.ExactArgs(1)
+		cmd.Use, cmd.Args = name+" ID", oneArg
 	}
 	if o.lists() {
-		f.IntVar(&o.limit, "limit", 0, "how many to show at the most (default: all)")
+		f.IntVar(&o.limit, "limit", 0, "`number` to show at the most (default: all)")
 		f.Lookup("all").Usage = "Whether to go on through all pages (default: true, unless --count or --start-index asks for one)"
 		perCall(f, "limit")
 	}
@@ -209,6 +209,9 @@ func newActionCommand(g *globals, a *action.Action, name string, friendly bool) 
 	}
 	return cmd
 }
+
+// short is the summary of an action as the lists of commands have it: without a period.
+func short(m *action.Manifest) string { return strings.TrimSuffix(m.Summary, ".") }
 
 // lists reports whether the command is a friendly one that lists resources.
 func (o *actionOptions) lists() bool { return o.friendly && o.action.Parameter("all") != nil }

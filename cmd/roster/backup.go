@@ -17,7 +17,7 @@ func newBackupCmd(g *globals) *cobra.Command {
 server runs: it holds every change that was answered before the backup began. It
 is run on the machine of the server. For PostgreSQL use pg_dump.`,
 		Example: `  roster backup --data /var/lib/roster roster-2026-11-23.db`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := sqlstore.Backup(cmd.Context(), databaseDSN(data, db), args[0]); err != nil {
 				return err
@@ -39,7 +39,7 @@ func newRestoreCmd(g *globals) *cobra.Command {
 backup is checked first and not changed; what was there is kept beside it. To
 bring back one deleted user, see roster user restore.`,
 		Example: `  roster restore --data /var/lib/roster roster-2026-11-23.db`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			dsn, err := makeDatabaseDSN(data, db)
 			if err != nil {

@@ -168,7 +168,7 @@ func TestRestore_Refused(t *testing.T) {
 		})
 	}
 	refuse(t, nil, exitError, "use pg_restore on PostgreSQL", "restore", "--db", "postgres://nobody@127.0.0.1:1/none", good)
-	refuse(t, nil, exitUsage, "accepts 1 arg(s)", "restore", "--data", data)
+	refuse(t, nil, exitUsage, "one FILE is needed, there are 0", "restore", "--data", data)
 }
 
 func TestBackup_Refused(t *testing.T) {

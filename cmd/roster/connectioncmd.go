@@ -70,7 +70,7 @@ input) or ROSTER_KEY, else you are asked for it. The first connection is put in 
 		Example: `  roster connection add cloud --preset atlassian --directory 2fb21891-7bee-4f6b-a3a5-0c51e2a9b1f4
   roster connection add local --preset roster --url http://127.0.0.1:8080 --key-file - < key
   roster connection add other --url https://service.example/scim/v2 --rule-set strict`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.as = args[0]
 			return runConnectionAdd(cmd.Context(), g, o)
@@ -80,7 +80,7 @@ input) or ROSTER_KEY, else you are asked for it. The first connection is put in 
 	o.addURLFlags(f)
 	f.StringVar(&o.directory, "directory", "", "`id` of the directory (default: the only one, or the server's default)")
 	o.addRuleSetFlag(f)
-	f.StringVar(&o.preset, "preset", "", "what the service is: atlassian or roster")
+	f.StringVar(&o.preset, "preset", "", "`name` of what the service is: atlassian or roster")
 	f.BoolVar(&o.use, "use", false, "put it in use, though another one is")
 	f.BoolVar(&o.noTest, "no-test", false, "keep it without asking the service anything")
 	perCall(f, "preset", "use", "no-test")
@@ -266,7 +266,7 @@ func newConnectionUseCmd(g *globals) *cobra.Command {
 		Use:               "use NAME",
 		Short:             "Put a connection in use: commands act on it unless told otherwise",
 		Example:           "  roster connection use cloud",
-		Args:              cobra.ExactArgs(1),
+		Args:              oneArg,
 		ValidArgsFunction: completeConnections(g),
 		RunE: func(_ *cobra.Command, args []string) error {
 			files, err := newConnectionFiles(g)
@@ -293,7 +293,7 @@ func newConnectionRemoveCmd(g *globals) *cobra.Command {
 		Long: `Forget a connection and its key. The key itself stays good: end it with roster key
 revoke, or where it was made.`,
 		Example:           "  roster connection remove cloud",
-		Args:              cobra.ExactArgs(1),
+		Args:              oneArg,
 		ValidArgsFunction: completeConnections(g),
 		RunE: func(_ *cobra.Command, args []string) error {
 			name := args[0]

@@ -106,7 +106,7 @@ func (c connectionFiles) load(name string) (*savedConnection, error) {
 	}
 	f, err := os.Open(c.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &usageError{&hintedError{fmt.Errorf("no connection %q", name), "roster connection list, or roster connection add " + name}}
+		return nil, noConnection(name)
 	}
 	if err != nil {
 		return nil, &usageError{err}
@@ -173,7 +173,11 @@ func (c connectionFiles) write(path string, data []byte) (err error) {
 func (c connectionFiles) remove(name string) error {
 	err := os.Remove(c.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return usagef("no connection %q", name)
+		return noConnection(name)
 	}
 	return err
+}
+
+func noConnection(name string) error {
+	return &usageError{&hintedError{fmt.Errorf("no connection %q", name), "roster connection list, or roster connection add " + name}}
 }

@@ -109,7 +109,7 @@ type examination struct {
 
 func (r *examination) warn(w io.Writer) {
 	if r.operator {
-		fmt.Fprintf(w, "warning: this is an operator key, good for every directory of the server: make one for this directory alone\n  try: roster key create NAME --directory %s --scopes users:write,groups:write\n", printable(r.Directory))
+		fmt.Fprintf(w, "warning: this is an operator key, good for every directory of the server: make one for this directory alone\n  try: roster key create NAME --directory %s --scopes users:write,groups:write,events:read\n", printable(r.Directory))
 	}
 }
 

@@ -41,7 +41,7 @@ Atlassian's service does; standard, for Entra ID, Okta and the others; strict, t
 the letter of the RFC.`,
 		Example: `  roster directory create people --rule-set standard
   roster directory create sandbox --rules '{"maxPage":50}'`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.name = args[0]
 			return runDirectoryCreate(cmd.Context(), g, o)
@@ -84,7 +84,7 @@ func runDirectoryCreate(ctx context.Context, g *globals, o *directoryCreateOptio
 	if err := printDirectory(g, o.output, d); err != nil {
 		return err
 	}
-	fmt.Fprintf(g.stderr, "SCIM base URL: %s/scim/directory/%s\n  try: roster key create NAME --directory %s --scopes users:write\n",
+	fmt.Fprintf(g.stderr, "SCIM base URL: %s/scim/directory/%s\n  try: roster key create NAME --directory %s --scopes users:write,groups:write\n",
 		strings.TrimSuffix(c.BaseURL, "/"), d.ID, d.ID)
 	return nil
 }
@@ -129,7 +129,7 @@ func newDirectoryShowCmd(g *globals) *cobra.Command {
 		Use:     "show ID",
 		Short:   "Show one directory",
 		Example: `  roster directory show ID -o json`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runDirectoryShow(cmd.Context(), g, o)
@@ -160,7 +160,7 @@ func newDirectoryDeleteCmd(g *globals) *cobra.Command {
 		Long: `Remove a directory with its users, groups, keys and history. There is no way
 back. It asks first; where nobody can answer, it needs --yes.`,
 		Example: `  roster directory delete ID`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runDirectoryDelete(cmd.Context(), g, o)

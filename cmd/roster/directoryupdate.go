@@ -47,7 +47,7 @@ nobody can answer, it needs --yes.`,
 		Example: `  roster directory update ID --rule uniqueEmails=true --rule maxPage=50
   roster directory update ID --unset-rule maxPage
   roster directory update ID --schemas badge.json --dry-run`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			u, err := o.update(cmd.Flags().Changed("rule-set"), cmd.Flags().Changed("default"))
@@ -60,7 +60,7 @@ nobody can answer, it needs --yes.`,
 	f := cmd.Flags()
 	o.addServerFlags(f)
 	o.output.addFlag(f)
-	f.StringVar(&o.name, "name", "", "another name")
+	f.StringVar(&o.name, "name", "", "another `text` as its name")
 	f.StringVar(&o.ruleSet, "rule-set", "", "another rule set by `name`: "+strings.Join(scim.RuleSetNames, ", "))
 	f.StringArrayVar(&o.rules, "rule", nil, "a rule that differs from the rule set, as `name=value`; may be repeated")
 	f.StringArrayVar(&o.unset, "unset-rule", nil, "a rule to be as the rule set has it, by `name`; may be repeated")
@@ -134,7 +134,7 @@ func runDirectoryUpdate(ctx context.Context, g *globals, o *directoryUpdateOptio
 	if plan.Refused != "" {
 		return scim.Errorf(409, "", "%s", plan.Refused)
 	}
-	if o.dryRun {
+	if o.dryRun || o.output == outputTable && plan.Empty() {
 		return nil
 	}
 	if plan.Rewritten > 0 || plan.Resources >= longUpdate {
@@ -191,6 +191,6 @@ func printDirectoryPlan(w io.Writer, p *roster.DirectoryPlan) {
 		line("! %s", d)
 	}
 	if p.Resources > 0 {
-		line("%d resources are looked through, %d rewritten.", p.Resources, p.Rewritten)
+		line("Resources to look through: %d, to rewrite: %d.", p.Resources, p.Rewritten)
 	}
 }

@@ -16,7 +16,7 @@ import (
 
 func newEventsCmd(g *globals) *cobra.Command {
 	return newGroup("events", "Show what has changed in a directory, follow it, and undo it",
-		newEventsListCmd(g), newEventsTailCmd(g), newUndoCmd(g))
+		newEventsListCmd(g), newEventsTailCmd(g), newUndoCmd(g, "events"))
 }
 
 type eventsOptions struct {
@@ -58,7 +58,7 @@ func newEventsListCmd(g *globals) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runEventsList(cmd.Context(), g, o) },
 	}
-	o.addFlags(cmd, 0, "how many to show at the most (default: all)")
+	o.addFlags(cmd, 0, "`number` to show at the most (default: all)")
 	cmd.Flags().StringVar(&o.resource, "resource", "", "`id` of the user or group, which may be in the trash")
 	perCall(cmd.Flags(), "resource")
 	return cmd
@@ -117,7 +117,7 @@ after the last event that it has shown.`,
   roster events tail --after 42 --follow -o json`,
 		Args: cobra.NoArgs,
 	}
-	o.addFlags(cmd, 10, "how many of the last ones to show first, 100 at the most; not with --after")
+	o.addFlags(cmd, 10, "`number` of the last ones to show first, 100 at the most; not with --after")
 	f := cmd.Flags()
 	f.BoolVarP(&o.follow, "follow", "f", false, "wait for more, until Ctrl-C")
 	perCall(f, "follow")
@@ -231,7 +231,7 @@ func eventLine(e *roster.Event) string {
 			called = plain(ch.Before)
 		}
 	}
-	parts := []string{fmt.Sprint(e.Seq), when(e.At), string(e.Operation), e.ResourceType + " " + e.Resource}
+	parts := []string{fmt.Sprint(e.Seq), when(e.At), fmt.Sprintf("%-7s", e.Operation), e.ResourceType + " " + e.Resource}
 	if called != "" {
 		parts[3] += " (" + called + ")"
 	}
@@ -254,7 +254,7 @@ func eventNotes(e *roster.Event) (notes []string) {
 
 // eventHead returns the line of an event in the history of one resource.
 func eventHead(e *roster.Event) string {
-	parts := []string{fmt.Sprintf("version %d", e.Version), when(e.At), string(e.Operation), fmt.Sprintf("event %d", e.Seq)}
+	parts := []string{fmt.Sprintf("version %d", e.Version), when(e.At), fmt.Sprintf("%-7s", e.Operation), fmt.Sprintf("event %d", e.Seq)}
 	if e.Key != "" {
 		parts = append(parts, "by key "+e.Key)
 	}

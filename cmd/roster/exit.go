@@ -39,7 +39,7 @@ var exitMeanings = []struct {
 	{exitDifferent, "roster diff: the two are different"},
 	{exitFailedRows, "a run came to its end, and some people in it failed; they are listed on standard error"},
 	{exitAuth, "the service refused the key: wrong, expired, or it may not do this (401, 403)"},
-	{exitNotFound, "no such user, directory or key (404)"},
+	{exitNotFound, "no such user, group, event, directory or key (404)"},
 	{exitConflict, "a conflict: the value is taken (409), or the record changed in between (412), so that nothing was done"},
 	{exitUnavailable, "no answer, or the service is overloaded, after the retries (429, 502, 503, 504)"},
 	{exitDiffers, "a change was made, and the record is not what was planned; the differences are on standard error"},

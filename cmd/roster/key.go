@@ -75,7 +75,7 @@ func newKeyCreateCmd(g *globals) *cobra.Command {
 		Example: `  roster key create okta --directory ID --scopes users:write,groups:write --expires 365d
   roster key create ada --directory ID --scopes me --user USERID
   ROSTER_KEY=$(roster key create ci --scopes users:read -q)`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.name = args[0]
 			return runKeyCreate(cmd.Context(), g, o)
@@ -84,7 +84,7 @@ func newKeyCreateCmd(g *globals) *cobra.Command {
 	f := cmd.Flags()
 	o.addTargetFlags(f)
 	o.addSecretFlags(f)
-	f.StringSliceVar(&o.scopes, "scopes", nil, "what the key may do: "+scopeNames()+"; or me, with --user (required)")
+	f.StringSliceVar(&o.scopes, "scopes", nil, "`names` of what the key may do: "+scopeNames()+"; or me, with --user (required)")
 	f.StringVar(&o.user, "user", "", "`id` of the user that /Me is for this key (default: none)")
 	perCall(f, "scopes", "user")
 	return cmd
@@ -202,7 +202,7 @@ func newKeyRotateCmd(g *globals) *cobra.Command {
 		Use:     "rotate ID",
 		Short:   "Replace a key; the old one stays good for the overlap",
 		Example: "  roster key rotate ID --overlap 24h -q",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runKeyRotate(cmd.Context(), g, o)
@@ -250,7 +250,7 @@ func newKeyRevokeCmd(g *globals) *cobra.Command {
 		Short: "End a key",
 		Example: `  roster key revoke ID
   roster key revoke ID --operator`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runKeyRevoke(cmd.Context(), g, o)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -100,6 +101,16 @@ func newGroup(use, short string, commands ...*cobra.Command) *cobra.Command {
 	}
 	group.AddCommand(commands...)
 	return group
+}
+
+// oneArg refuses any number of arguments but one, by the name that it has in the
+// line of use.
+func oneArg(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 {
+		return nil
+	}
+	_, name, _ := strings.Cut(cmd.Use, " ")
+	return usagef("one %s is needed, there are %d: %s %s", name, len(args), cmd.CommandPath(), name)
 }
 
 // startedMark is the annotation of the command whose run function was reached.

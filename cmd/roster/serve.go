@@ -79,7 +79,7 @@ SIGTERM and Ctrl-C let it finish what it has accepted, and end it.`,
 	}
 	f := cmd.Flags()
 	addDatabaseFlags(f, &o.data, &o.db)
-	f.IntVar(&o.connections, "db-connections", 0, "connections to PostgreSQL (default 4 for each processor)")
+	f.IntVar(&o.connections, "db-connections", 0, "`number` of connections to PostgreSQL (default 4 for each processor)")
 	f.BoolVar(&o.allowDataLoss, "allow-data-loss", false, "serve on a PostgreSQL that may lose what it has confirmed (fsync or synchronous_commit off)")
 	perCall(f, "allow-data-loss")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "`address` to listen on; port 0 takes a free one")
@@ -89,11 +89,11 @@ SIGTERM and Ctrl-C let it finish what it has accepted, and end it.`,
 	f.StringVar(&o.tlsKey, "tls-key", "", "key `file` of the certificate (PEM)")
 	f.BoolVar(&o.insecureHTTP, "insecure-http", false, "listen beyond this machine without TLS, as behind a proxy that has it")
 	f.StringSliceVar(&o.trustedProxies, "trusted-proxy", nil, "`network` whose X-Forwarded headers are believed, as 10.0.0.0/8; may be repeated")
-	f.StringVar(&o.ruleSet, "rule-set", "atlassian", "rule set of the default directory that a first start makes: atlassian, standard or strict")
+	f.StringVar(&o.ruleSet, "rule-set", "atlassian", "`name` of the rule set of the default directory that a first start makes: atlassian, standard or strict")
 	f.StringVar(&o.bootstrapKeyFile, "bootstrap-key-file", "", "`file` that holds the first operator key (or ROSTER_BOOTSTRAP_KEY)")
 	f.StringVar(&o.schemaDir, "schema-dir", "", "`folder` of *.json files with schemas and resource types, which every directory then has")
-	f.Float64Var(&o.rate, "rate", 0, "requests a second that each key may make; 0: any number")
-	f.IntVar(&o.burst, "burst", 0, "requests that each key may make at once (default: those of one second)")
+	f.Float64Var(&o.rate, "rate", 0, "`number` of requests a second that each key may make; 0: any")
+	f.IntVar(&o.burst, "burst", 0, "`number` of requests that each key may make at once (default: those of one second)")
 	f.StringVar(&o.chaos, "chaos", "", "for tests of clients: make SCIM requests go wrong by `chance`, as in status=429:5%,retry-after=2s,latency=200ms+-50ms,drop-before=1%,drop-after=1%,seed=7")
 	perCall(f, "chaos") // a forgotten variable must not break a service
 	f.Int64Var(&o.maxBulk, "max-bulk", server.DefaultMaxBulk, "largest body of a bulk request in `bytes`")
@@ -106,9 +106,9 @@ SIGTERM and Ctrl-C let it finish what it has accepted, and end it.`,
 	f.DurationVar(&o.idleTimeout, "idle-timeout", 2*time.Minute, "how long an idle connection is kept")
 	f.DurationVar(&o.drainTimeout, "drain-timeout", 30*time.Second, "how long a server that was told to end waits for the requests it has accepted")
 	f.DurationVar(&o.eventRetention, "event-retention", 90*24*time.Hour, "how long events are kept; 0: for ever")
-	f.DurationVar(&o.trashRetention, "trash-retention", 90*24*time.Hour, "how long deleted users can be restored; 0: for ever")
-	f.StringVar(&o.logLevel, "log-level", "info", "debug (every request), info, warn or error")
-	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
+	f.DurationVar(&o.trashRetention, "trash-retention", 90*24*time.Hour, "how long deleted users, groups and others can be restored; 0: for ever")
+	f.StringVar(&o.logLevel, "log-level", "info", "`name` of the least level to log: debug (every request), info, warn or error")
+	f.StringVar(&o.logFormat, "log-format", "text", "`name` of the form of the log: text or json")
 	return cmd
 }
 
@@ -119,7 +119,7 @@ type flagSet interface {
 
 func addDatabaseFlags(f flagSet, data, db *string) {
 	f.StringVar(data, "data", "roster-data", "`folder` of the embedded database; made when it is missing")
-	f.StringVar(db, "db", "", "database: sqlite:PATH or postgres://… (default: sqlite:roster.db in the data folder)")
+	f.StringVar(db, "db", "", "`URL` of the database: sqlite:PATH or postgres://… (default: sqlite:roster.db in the data folder)")
 }
 
 // databaseDSN returns the database that --data and --db name.
@@ -381,7 +381,7 @@ The key is shown this once. Try it:
   curl -H "Authorization: Bearer %s" %s/Users
 
   echo %s | roster connection add local --preset roster --url %s --key-file -
-  roster user create --user-name ada@corp.example --email ada@corp.example --title Engineer
+  roster user create --user-name ada@corp.example --email ada@corp.example --title Engineer --department Research
   roster user update ID --title CTO --keep
 
 Entra ID, Okta and other SCIM clients want a directory with the standard rules:

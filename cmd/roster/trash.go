@@ -10,7 +10,7 @@ import (
 
 func newTrashCmd(g *globals) *cobra.Command {
 	return newGroup("trash", "List, restore and purge deleted users and groups",
-		newTrashListCmd(g), newRestoreResourceCmd(g, "user or group"), newPurgeCmd(g, "user or group", "roster user delete"))
+		newTrashListCmd(g), newRestoreResourceCmd(g, "trash", "user or group"), newPurgeCmd(g, "trash", "user or group", "roster user delete"))
 }
 
 type trashOptions struct {
@@ -51,17 +51,17 @@ func runTrashList(ctx context.Context, g *globals, o *trashOptions) error {
 	return l.end()
 }
 
-// newRestoreResourceCmd returns roster trash restore, or the same for users; what says
-// of whom it speaks.
-func newRestoreResourceCmd(g *globals, what string) *cobra.Command {
+// newRestoreResourceCmd returns roster trash restore, or the same of another group of
+// commands; what says of whom it speaks.
+func newRestoreResourceCmd(g *globals, group, what string) *cobra.Command {
 	o := new(trashOptions)
 	cmd := &cobra.Command{
 		Use:   "restore ID",
 		Short: "Bring a deleted " + what + " back, under its old id",
 		Long: "Bring a deleted " + what + ` back, under its old id. A user rejoins its groups, and a
 group gets its members back, those that there still are.`,
-		Example: "  roster trash restore ID",
-		Args:    cobra.ExactArgs(1),
+		Example: "  roster " + group + " restore ID",
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runRestoreResource(cmd.Context(), g, o)
@@ -87,8 +87,8 @@ func runRestoreResource(ctx context.Context, g *globals, o *trashOptions) error 
 	return printJSON(g.stdout, a.Body)
 }
 
-// newPurgeCmd returns roster trash purge, or the same for users.
-func newPurgeCmd(g *globals, what, remove string) *cobra.Command {
+// newPurgeCmd returns roster trash purge, or the same of another group of commands.
+func newPurgeCmd(g *globals, group, what, remove string) *cobra.Command {
 	o := new(trashOptions)
 	cmd := &cobra.Command{
 		Use:   "purge ID",
@@ -100,8 +100,8 @@ something changed. Backups that were made before still have it all.
 
 One that is not deleted is refused: delete it first. It asks first; where nobody can
 answer, it needs --yes.`,
-		Example: "  roster trash purge ID",
-		Args:    cobra.ExactArgs(1),
+		Example: "  roster " + group + " purge ID",
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runPurge(cmd.Context(), g, o, what, remove)

@@ -22,7 +22,7 @@ type undoOptions struct {
 }
 
 // newUndoCmd returns roster events undo, which is roster user undo as well.
-func newUndoCmd(g *globals) *cobra.Command {
+func newUndoCmd(g *globals, group string) *cobra.Command {
 	o := new(undoOptions)
 	cmd := &cobra.Command{
 		Use:   "undo EVENT",
@@ -38,10 +38,8 @@ and to undo that one is to do it again.
 It prints the plan first, and asks; where nobody can answer, it needs --yes. It is
 refused when later events changed the same: undo those first, or --force it, and
 what they changed is lost.`,
-		Example: `  roster user history ID
-  roster user undo 42 --dry-run
-  roster user undo 42`,
-		Args: cobra.ExactArgs(1),
+		Example: "  roster events tail\n  roster " + group + " undo 42 --dry-run\n  roster " + group + " undo 42",
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if o.event, err = strconv.ParseInt(args[0], 10, 64); err != nil || o.event < 1 {
 				return usagef("EVENT must be a number: that of an event in roster events tail or roster user history")

@@ -19,7 +19,7 @@ import (
 func newUserCmd(g *globals) *cobra.Command {
 	commands := append(friendlyCommands(g, "user"),
 		newUserCreateCmd(g, "create"), newUserUpdateCmd(g, "update", true),
-		newRestoreResourceCmd(g, "user"), newPurgeCmd(g, "user", "roster user delete"), newUserHistoryCmd(g), newUndoCmd(g), newUserLinkCmd(g), newUserUnlinkCmd(g))
+		newRestoreResourceCmd(g, "user", "user"), newPurgeCmd(g, "user", "user", "roster user delete"), newUserHistoryCmd(g), newUndoCmd(g, "user"), newUserLinkCmd(g), newUserUnlinkCmd(g))
 	return newGroup("user", "Create, read, update and delete the users of a directory", commands...)
 }
 
@@ -56,7 +56,7 @@ A user in the trash has a history too. Of one that was purged, or whose place in
 the trash was erased since, only the events of the directory still tell.`,
 		Example: `  roster user history ID
   roster user history ID -o csv > changes.csv`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runUserHistory(cmd.Context(), g, o)

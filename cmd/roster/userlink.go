@@ -19,7 +19,7 @@ linked again by roster user link, or by a change of userName or of the primary
 e-mail address, or by being activated. It takes an operator key.`,
 		Example: `  roster user unlink ID
   roster user list --filter 'not (` + scim.AtlassianExternalURN + `:atlassianAccountId pr)'`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runUserUnlink(cmd.Context(), g, o)
@@ -51,7 +51,7 @@ func newUserLinkCmd(g *globals) *cobra.Command {
 		Use:     "link ID",
 		Short:   "Give a user that was unlinked an Atlassian account again",
 		Example: `  roster user link ID`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runUserLink(cmd.Context(), g, o)

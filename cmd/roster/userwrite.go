@@ -29,8 +29,8 @@ func newUserCreateCmd(g *globals, name string) *cobra.Command {
 	m := action.CreateUserManifest()
 	cmd := &cobra.Command{
 		Use:   name,
-		Short: m.Summary,
-		Long:  m.Description,
+		Short: short(m),
+		Long:  m.Summary + "\n\n" + m.Description,
 		Example: `  roster user create --user-name ada@corp.example --email ada@corp.example \
       --given-name Ada --family-name Lovelace`,
 		Args: cobra.NoArgs,
@@ -81,8 +81,8 @@ func newUserUpdateCmd(g *globals, name string, argument bool) *cobra.Command {
 	m := action.UpdateUserManifest()
 	cmd := &cobra.Command{
 		Use:   name,
-		Short: m.Summary,
-		Long: m.Description + `
+		Short: short(m),
+		Long: m.Summary + "\n\n" + m.Description + `
 
 With --keep only what you name changes: the user is read, and sent back whole.
 
@@ -101,7 +101,7 @@ changed since the plan was made is left alone.`,
 	o.addRuleSetFlag(f)
 	o.addFlags(cmd, m, argument)
 	if argument {
-		cmd.Use, cmd.Args = name+" ID", cobra.ExactArgs(1)
+		cmd.Use, cmd.Args = name+" ID", oneArg
 	}
 	o.output.addFlag(f)
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and send nothing")
