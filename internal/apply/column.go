@@ -65,6 +65,7 @@ func columnOf(t *scim.Type, name string, mapping map[string]string) (column, err
 		c.skip = true
 		return c, nil
 	}
+	part := "" // the sub-attribute behind the brackets
 	base, rest, labelled := strings.Cut(to, "[")
 	if labelled {
 		label, after, ok := strings.Cut(rest, "]")
@@ -72,12 +73,7 @@ func columnOf(t *scim.Type, name string, mapping map[string]string) (column, err
 		if !ok || after != "" && !dotted || label == "" {
 			return c, fmt.Errorf("column %q: expected a name such as emails[work] or emails[work].display", clip(name))
 		}
-		c.typ = label
-		defer func() {
-			if c.attr != nil && dotted {
-				c.sub = c.attr.Sub(sub)
-			}
-		}()
+		c.typ, part = label, sub
 		if strings.EqualFold(label, "primary") {
 			c.typ, c.primary = "", true
 		}
@@ -101,8 +97,13 @@ func columnOf(t *scim.Type, name string, mapping map[string]string) (column, err
 		return c, fmt.Errorf("column %q: a secret is never kept in a plan: give it to the directory in another way", clip(name))
 	case labelled && (!a.MultiValued || a.Sub("value") == nil || a.Sub("type") == nil):
 		return c, fmt.Errorf("column %q: %s has no values with types", clip(name), a.Path)
+	case part != "" && a.Sub(part) == nil:
+		return c, fmt.Errorf("column %q: %s has no part %s", clip(name), a.Path, clip(part))
 	case a.Mutability == scim.ReadOnly && a.Path != "id", a.Above() != nil && a.Above().Mutability == scim.ReadOnly:
 		c.skip = true
+	}
+	if part != "" {
+		c.sub = a.Sub(part)
 	}
 	return c, nil
 }

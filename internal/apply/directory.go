@@ -20,8 +20,9 @@ type Directory struct {
 	// Roster says that the service is a Roster, which does a request with an
 	// Idempotency-Key once.
 	Roster bool
-	// ETags says that meta.version is a version that If-Match is compared with.
-	ETags bool
+	// Versions says that meta.version is surely compared with If-Match: by a Roster.
+	// Of any other service, whatever it says, people are read again just before.
+	Versions bool
 }
 
 // OpenDirectory asks a directory what it can do. rules are those of a service
@@ -33,9 +34,8 @@ func OpenDirectory(ctx context.Context, c *client.Client, rules scim.RuleSet) (*
 		return nil, fmt.Errorf("ask the directory what it can do: %w", err)
 	}
 	if err == nil {
-		d.ETags = cfg.ETag.Supported
 		if told, err := scim.Rules(cfg.Answer.RuleSet()); err == nil {
-			d.Roster = true
+			d.Roster, d.Versions = true, cfg.ETag.Supported
 			if told, err = told.With(cfg.Answer.Rules()); err == nil {
 				rules = told
 			}
@@ -83,14 +83,32 @@ func statusOf(err error) int {
 // version returns the version of a person for If-Match, "" when it has none that
 // could be relied on.
 func (d *Directory) version(doc object) string {
-	if !d.ETags {
+	if !d.Versions {
 		return ""
 	}
+	return metaVersion(doc)
+}
+
+func metaVersion(doc object) string {
 	meta, err := parseObject(doc.get("meta"))
 	if err != nil {
 		return ""
 	}
 	return meta.text("version")
+}
+
+// tag returns the ETag of an answer for If-Match, "" where it is no version of the
+// person: many web servers put a digest of the body there, and compare it with
+// nothing.
+func (d *Directory) tag(a *client.Answer) string {
+	tag := a.ETag()
+	if d.Roster {
+		return tag
+	}
+	if doc, err := parseObject(a.Body); err != nil || metaVersion(doc) != tag {
+		return ""
+	}
+	return tag
 }
 
 // users returns the people as JSON documents.

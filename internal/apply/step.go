@@ -127,9 +127,7 @@ func (x *executor) replace(ctx context.Context, s *Step) (*client.Answer, error)
 		case at != before:
 			return nil, &ChangedError{quoted(s.UserName)}
 		}
-		if x.d.Roster { // its ETags are versions, though a list does not show them
-			match = now.Answer.ETag()
-		}
+		match = x.d.tag(now.Answer)
 	}
 	made, err := x.d.users().Replace(ctx, s.ID, &client.Resource{Body: s.Body}, &client.WriteOptions{
 		IfMatch: match, IdempotencyKey: x.idempotencyKey(s), ExcludedAttributes: []string{"groups"},
@@ -204,11 +202,7 @@ func (x *executor) delete(ctx context.Context, s *Step) error {
 	if at, err := x.d.standing(s, now.Body); err != nil || at != before {
 		return errors.Join(err, &ChangedError{quoted(s.UserName)})
 	}
-	o := &client.DeleteOptions{IdempotencyKey: x.idempotencyKey(s)}
-	if x.d.Roster {
-		o.IfMatch = now.Answer.ETag()
-	}
-	err = x.d.users().Delete(ctx, s.ID, o)
+	err = x.d.users().Delete(ctx, s.ID, &client.DeleteOptions{IfMatch: x.d.tag(now.Answer), IdempotencyKey: x.idempotencyKey(s)})
 	if statusOf(err) == http.StatusPreconditionFailed {
 		return &ChangedError{quoted(s.UserName)}
 	}

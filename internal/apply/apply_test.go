@@ -1,0 +1,423 @@
+package apply_test
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"pgregory.net/rapid"
+
+	"github.com/roster-scim/roster/client"
+	"github.com/roster-scim/roster/internal/apply"
+	"github.com/roster-scim/roster/scim"
+)
+
+// texts are values that a file could lose.
+var texts = rapid.OneOf(
+	rapid.SampledFrom([]string{`a,b;c`, "a\nb", "a\r\nb", "\r", `"`, ` a `, "<clear>", " <clear> ", "<json>1", "=1+1", "[1]", "{}", "\ufeffx", "日本", "true", "0", "null", "-"}),
+	rapid.StringMatching(`[ -~äß\n\r\t]{1,12}`),
+)
+
+// somebody draws a person with a few attributes.
+func somebody(t *rapid.T, n int, standard bool) string {
+	name := fmt.Sprintf("p%d@corp.example", n)
+	doc := map[string]any{
+		"userName": name, "active": rapid.Bool().Draw(t, "active"),
+		"emails": []map[string]any{{"value": name, "type": "work", "primary": true}},
+	}
+	for _, attr := range []string{"displayName", "title", "nickName", "externalId"} {
+		if rapid.Bool().Draw(t, "has "+attr) {
+			doc[attr] = texts.Draw(t, attr)
+			if attr == "externalId" {
+				doc[attr] = fmt.Sprintf("%v %d", doc[attr], n)
+			}
+		}
+	}
+	if rapid.Bool().Draw(t, "name") {
+		doc["name"] = map[string]any{"givenName": texts.Draw(t, "given"), "familyName": texts.Draw(t, "family")}
+	}
+	var phones []map[string]any
+	for i := range rapid.IntRange(0, 3).Draw(t, "phones") {
+		p := map[string]any{"value": fmt.Sprintf("+44 %d%d", n, i)}
+		if typ := rapid.SampledFrom([]string{"", "work", "mobile", "Home"}).Draw(t, "type"); typ != "" {
+			p["type"] = typ
+		}
+		phones = append(phones, p)
+	}
+	if phones != nil {
+		doc["phoneNumbers"] = phones
+	}
+	if rapid.Bool().Draw(t, "department") {
+		doc[scim.EnterpriseUserURN] = map[string]any{"department": texts.Draw(t, "department")}
+	}
+	if standard && rapid.Bool().Draw(t, "address") {
+		doc["addresses"] = []map[string]any{{"type": "work", "locality": texts.Draw(t, "locality")}}
+	}
+	out, err := json.Marshal(doc, json.Deterministic(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// TestExport_RoundTrip exports people of any values and applies the file, which
+// changes nothing; and edits one cell, which changes that alone.
+func TestExport_RoundTrip(t *testing.T) {
+	t.Parallel()
+	for _, ruleSet := range []string{scim.Atlassian, scim.Standard} {
+		t.Run(ruleSet, func(t *testing.T) {
+			t.Parallel()
+			c := serve(t, ruleSet, nil)
+			rapid.Check(t, func(rt *rapid.T) {
+				b := newBench(t, open(t, fresh(t, c, ruleSet)))
+				var people []string
+				for i := range rapid.IntRange(1, 5).Draw(rt, "people") {
+					people = append(people, somebody(rt, i, ruleSet == scim.Standard))
+				}
+				b.apply(strings.Join(people, "\n"), len(people))
+				format := rapid.SampledFrom([]apply.Format{apply.CSV, apply.JSON, apply.NDJSON}).Draw(rt, "format")
+				text := b.export(format)
+				run, err := b.plan(text, format, apply.PlanOptions{})
+				if err != nil {
+					rt.Fatalf("%s: %v\n%s", format, err, text)
+				}
+				if c := run.Meta.Counts; c.Steps() != 0 || c.Unchanged != len(people) {
+					rt.Fatalf("%s: got %+v of what was exported\n%s\n%v", format, c, text, steps(rt, run))
+				}
+				edited, id := edit(rt, b.export(apply.CSV))
+				run, err = b.plan(edited, apply.CSV, apply.PlanOptions{})
+				if err != nil {
+					rt.Fatal(err)
+				}
+				list := steps(rt, run)
+				if len(list) != 1 || list[0].ID != id || len(list[0].Changes) != 1 || list[0].Changes[0].Attribute != "userName" {
+					rt.Fatalf("got %v of one edited cell", list)
+				}
+			})
+		})
+	}
+}
+
+// fresh makes a directory beside that of c.
+func fresh(t *testing.T, c *client.Client, ruleSet string) *client.Client {
+	t.Helper()
+	dir, err := c.Management().CreateDirectory(t.Context(), client.DirectoryCreate{Name: "other", RuleSet: ruleSet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &client.Client{BaseURL: c.BaseURL, Directory: dir.ID, Key: c.Key, RetryWait: c.RetryWait}
+}
+
+// edit gives one person of a table another userName, and returns their id.
+func edit(t *rapid.T, text string) (edited, id string) {
+	table, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := table[rapid.IntRange(1, len(table)-1).Draw(t, "row")]
+	row[slices.Index(table[0], "userName")] = "edited@corp.example"
+	var out strings.Builder
+	if err := csv.NewWriter(&out).WriteAll(table); err != nil {
+		t.Fatal(err)
+	}
+	return out.String(), row[0]
+}
+
+func steps(t rapid.TB, run *apply.Run) (list []*apply.Step) {
+	t.Helper()
+	for s, err := range run.Steps() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+const twoPeople = `userName,email,title,externalId,department
+ada@corp.example,ada@corp.example,Engineer,E1,Research
+bob@corp.example,bob@corp.example,Buyer,E2,Sales
+`
+
+// TestRun_AnyService applies, changes and undoes on a Roster and on a service that
+// has no versions and no Idempotency-Keys.
+func TestRun_AnyService(t *testing.T) {
+	t.Parallel()
+	for name, wrap := range map[string]func(http.Handler) http.Handler{"roster": nil, "plain": plain} {
+		for _, ruleSet := range []string{scim.Atlassian, scim.Standard} {
+			t.Run(name+" "+ruleSet, func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t, open(t, serve(t, ruleSet, wrap)))
+				made := b.apply(twoPeople, 2)
+				before := b.export(apply.NDJSON)
+				run := b.apply("externalId,title,department,userName\nE1,CTO,,\nE2,<clear>,<clear>,bob2@corp.example\n", 2)
+				if got := run.Meta.Counts; got.Replaced != 2 || got.Cleared != 2 {
+					t.Errorf("got %+v, want 2 replaced and 2 cleared", got)
+				}
+				b.execute(b.undo(run, false), 2)
+				if got := b.export(apply.NDJSON); got != before {
+					t.Errorf("got %s, want %s", got, before)
+				}
+				gone := b.undo(made, false)
+				b.execute(gone, 2)
+				if got := b.export(apply.NDJSON); got != "" {
+					t.Errorf("got %s, want nobody", got)
+				}
+				back := b.undo(gone, false)
+				for _, s := range steps(t, back) {
+					if anew := s.Note != ""; anew != (name == "plain") {
+						t.Errorf("%s %s: got the note %q", s.Op, s.UserName, s.Note)
+					}
+				}
+				b.execute(back, 2)
+				if got := b.export(apply.NDJSON); withoutIDs(t, got) != withoutIDs(t, before) {
+					t.Errorf("got %s, want %s", got, before)
+				}
+			})
+		}
+	}
+}
+
+// undo plans how a run is taken back.
+func (b *bench) undo(of *apply.Run, force bool) *apply.Run {
+	b.Helper()
+	run, err := b.store.Create(apply.Meta{Source: "undo", URL: of.Meta.URL, Directory: of.Meta.Directory})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := run.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	if err := apply.PlanUndo(b.Context(), b.d, of, run, apply.UndoOptions{Force: force}); err != nil {
+		b.Fatal(err)
+	}
+	return run
+}
+
+func withoutIDs(t *testing.T, text string) string {
+	t.Helper()
+	var lines []string
+	for line := range strings.Lines(text) {
+		var doc map[string]jsontext.Value
+		if err := json.Unmarshal([]byte(line), &doc); err != nil {
+			t.Fatal(err)
+		}
+		delete(doc, "id")
+		out, err := json.Marshal(doc, json.Deterministic(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, string(out))
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// TestPlan_Matching is whom a row is about, and what stops a plan.
+func TestPlan_Matching(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, open(t, serve(t, scim.Atlassian, nil)))
+	b.apply(twoPeople, 2)
+	ids := make(map[string]string)
+	for u, err := range b.d.Client.Users().List(t.Context(), nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[u.UserName] = u.ID
+	}
+	many := "" // so many rows that everybody is read in one list
+	for i := range 30 {
+		many += fmt.Sprintf("x%d@corp.example,,x%d@corp.example,\n", i, i)
+	}
+	for _, tt := range []struct {
+		name, row string
+		who       string // empty: it is a fault
+		fault     string
+	}{
+		{"id", ids["ada@corp.example"] + ",new@corp.example,,,", "ada@corp.example", ""},
+		{"externalId before userName", ",new@corp.example,E2,,", "bob@corp.example", ""},
+		{"userName in another case", ",ADA@corp.example,,,x", "ada@corp.example", ""},
+		{"e-mail", ",,,BOB@corp.example,x", "bob@corp.example", ""},
+		{"an externalId that nobody has", ",bob@corp.example,E9,,", "bob@corp.example", ""},
+		{"an id that nobody has", "nobody,bob@corp.example,,,", "", "nobody in the directory has its id"},
+		{"two people", ids["ada@corp.example"] + ",bob@corp.example,,,", "", `it matches two people: by its id "ada@corp.example"`},
+		{"nobody", ",,,new@corp.example,x", "", "it needs a userName"},
+		{"no key", ",,,,x", "", "nothing tells whom it is about"},
+	} {
+		for _, more := range []string{"", many} {
+			t.Run(fmt.Sprintf("%s %v", tt.name, more != ""), func(t *testing.T) {
+				t.Parallel()
+				text := "id,userName,externalId,email,nickName\n" + tt.row + "\n"
+				for line := range strings.Lines(more) {
+					text += "," + line
+				}
+				run, err := b.plan(text, apply.CSV, apply.PlanOptions{})
+				var faults *apply.Faults
+				switch {
+				case tt.who == "":
+					if !errors.As(err, &faults) || faults.List[0].Line != 2 || !strings.Contains(err.Error(), tt.fault) {
+						t.Errorf("got %v, want %s", err, tt.fault)
+					}
+				case err != nil:
+					t.Error(err)
+				default:
+					if s := steps(t, run)[0]; s.Op != apply.Update || s.ID != ids[tt.who] {
+						t.Errorf("got %s of %s, want an update of %s", s.Op, s.UserName, tt.who)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestPlan_TwoRows is two rows for one person, by different keys.
+func TestPlan_TwoRows(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, open(t, serve(t, scim.Atlassian, nil)))
+	b.apply(twoPeople, 2)
+	_, err := b.plan("userName,externalId,title\nada@corp.example,,a\nnew@corp.example,E1,b\n", apply.CSV, apply.PlanOptions{})
+	if want := `line 3: it is for the same person as line 2: "ada@corp.example"`; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// TestPlan_Replace clears what a row does not name.
+func TestPlan_Replace(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, open(t, serve(t, scim.Standard, nil)))
+	b.apply(twoPeople, 2)
+	run, err := b.plan("userName,title\nada@corp.example,CTO\n", apply.CSV, apply.PlanOptions{Replace: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range steps(t, run)[0].Changes {
+		got = append(got, c.String())
+	}
+	for _, want := range []string{`~ title: "Engineer" -> "CTO"`, `- externalId: "E1" -> (cleared)`, `- emails: ["ada@corp.example"] -> (cleared)`} {
+		if !slices.Contains(got, want) {
+			t.Errorf("got %q, want %s in it", got, want)
+		}
+	}
+}
+
+// TestExecute_Changed leaves alone whom somebody changed after the plan was made.
+func TestExecute_Changed(t *testing.T) {
+	t.Parallel()
+	for name, wrap := range map[string]func(http.Handler) http.Handler{"roster": nil, "plain": plain} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, open(t, serve(t, scim.Standard, wrap)))
+			b.apply(twoPeople, 2)
+			run, err := b.plan("userName,title\nada@corp.example,CTO\nbob@corp.example,CFO\n", apply.CSV, apply.PlanOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.apply("userName,nickName\nada@corp.example,Countess\n", 1)
+			at, err := apply.Execute(t.Context(), b.d, run, apply.ExecuteOptions{})
+			if err != nil || at.Done != 1 || at.Failed != 1 {
+				t.Errorf("got %+v, %v, want one done and one failed", at, err)
+			}
+			if err := run.Failed(func(s *apply.Step, r *apply.Result) error {
+				if want := "was changed by somebody else"; s.UserName != "ada@corp.example" || !strings.Contains(r.Error, want) {
+					t.Errorf("got %s: %s", s.UserName, r.Error)
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if got := b.export(apply.CSV); strings.Contains(got, "CTO") || !strings.Contains(got, "CFO") || !strings.Contains(got, "Countess") {
+				t.Errorf("got %s", got)
+			}
+			if list := steps(t, b.undo(run, false)); len(list) != 1 || list[0].UserName != "bob@corp.example" {
+				t.Errorf("got %v to undo, want what was done", list)
+			}
+		})
+	}
+}
+
+// TestExecute_Interrupted ends in the middle: what is in flight is finished, and
+// the next call goes on, with nobody written twice.
+func TestExecute_Interrupted(t *testing.T) {
+	t.Parallel()
+	var posts atomic.Int64
+	b := newBench(t, open(t, serve(t, scim.Standard, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				posts.Add(1)
+			}
+			h.ServeHTTP(w, r)
+		})
+	})))
+	text := "userName\n"
+	const rows = 50
+	for i := range rows {
+		text += fmt.Sprintf("p%d\n", i)
+	}
+	run, err := b.plan(text, apply.CSV, apply.PlanOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	at, err := apply.Execute(ctx, b.d, run, apply.ExecuteOptions{Concurrency: 3, Progress: func(p apply.Progress) {
+		if p.Done > 10 {
+			stop()
+		}
+	}})
+	if !errors.Is(err, context.Canceled) || at.Done < 10 || at.Done >= rows {
+		t.Fatalf("got %+v, %v, want an end in the middle", at, err)
+	}
+	if int64(at.Done) != posts.Load() {
+		t.Errorf("got %d done of %d sent", at.Done, posts.Load())
+	}
+	// A process that is killed can leave half a line.
+	f, err := os.OpenFile(filepath.Join(run.Dir, "done.ndjson"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"n":49,"do`); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.execute(run, rows)
+	if got := posts.Load(); got != rows {
+		t.Errorf("got %d requests, want %d", got, rows)
+	}
+}
+
+// TestExecute_FreedValue takes a userName that another row gives away.
+func TestExecute_FreedValue(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, open(t, serve(t, scim.Standard, nil)))
+	b.apply(twoPeople, 2)
+	b.apply("externalId,userName\nE1,bob@corp.example\nE2,carl@corp.example\n", 2)
+}
+
+func TestParseLimit(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"5%": "5%", "20": "20", " 0.5 % ": "0.5%", "0": "0"} {
+		if got, err := apply.ParseLimit(text); err != nil || got.String() != want {
+			t.Errorf("%q: got %v, %v, want %s", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "x", "-1", "1.5", "101%", "NaN", "Inf"} {
+		if got, err := apply.ParseLimit(text); err == nil {
+			t.Errorf("%q: got %v, want an error", text, got)
+		}
+	}
+}
