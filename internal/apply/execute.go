@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -104,6 +105,11 @@ func Execute(ctx context.Context, d *Directory, run *Run, o ExecuteOptions) (_ P
 		return x.at, err
 	}
 	run.Meta.State = Done
+	if x.at.Failed == 0 { // the rows are for the file of those that failed
+		if err := os.Remove(run.path(rowsFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return x.at, err
+		}
+	}
 	return x.at, run.save()
 }
 

@@ -278,7 +278,7 @@ func (s *Store) Unfinished(key string) (*Run, error) {
 }
 
 // Prune removes runs that are older than Retention, and plans that a killed
-// process left unfinished a day ago. What is in use stays.
+// process left a day ago, before it sent anything. What is in use stays.
 func (s *Store) Prune(now time.Time) error {
 	list, err := s.List()
 	if err != nil {
@@ -286,7 +286,8 @@ func (s *Store) Prune(now time.Time) error {
 	}
 	for _, m := range list {
 		age := now.Sub(m.Created)
-		if age < Retention && (m.State != Planning || age < 24*time.Hour) {
+		sent := m.State == Running || m.State == Done
+		if age < Retention && (sent || age < 24*time.Hour) {
 			continue
 		}
 		if r, err := s.Open(m.ID); err == nil {
