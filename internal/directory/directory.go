@@ -26,6 +26,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/internal/store"
@@ -50,6 +51,7 @@ type Service struct {
 	maxScan   int
 	maxSorted int
 	scans     chan struct{} // one for each scan under way
+	room      *semaphore.Weighted
 	poll      time.Duration
 	bell      bell
 
@@ -92,6 +94,7 @@ func Open(ctx context.Context, o Options) (*Service, error) {
 		keys:        make(map[[32]byte]cached[*roster.Key]),
 		used:        make(map[string]time.Time),
 		scans:       make(chan struct{}, maxScans),
+		room:        newRoom(),
 		maxSorted:   MaxSorted,
 		bell:        bell{ropes: make(map[string]chan struct{})},
 		poll:        cmp.Or(o.Poll, DefaultPoll),

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/internal/store"
@@ -66,9 +67,18 @@ func (d *Directory) link(r store.Reader, t *scim.Type, list ...*Result) error {
 }
 
 // linkMany reads the links of one resource. Of groups with many members a few are
-// read at once, as of scans: each takes some 100 bytes of memory for a member.
-func (d *Directory) linkMany(ctx context.Context, res *Result) error {
+// read at once, as of scans, and together they take no more than the room that
+// there is for large answers.
+func (d *Directory) linkMany(ctx context.Context, res *Result, patience time.Duration) (err error) {
 	if res.Members > manyMembers {
+		if res.release, err = d.service.hold(ctx, res.Members*linkMemory, patience); err != nil {
+			return err
+		}
+		defer func() {
+			if err != nil {
+				res.Release()
+			}
+		}()
 		end, err := d.service.scan(ctx)
 		if err != nil {
 			return err

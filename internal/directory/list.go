@@ -62,19 +62,20 @@ type Query struct {
 type Page struct {
 	Resources []*Result
 	Total     int64 // how many there are on all pages
+	release   func()
 	// Previous and Next are the cursors of the pages before and after, of a page
 	// by cursor; empty: there is none.
 	Previous, Next string
 }
 
-// List returns one page of a list. It may be shorter than was asked for. A list
+// List returns one page of a list, which the caller releases. It may be shorter than was asked for. A list
 // that would have to look through more than the service's MaxScan resources is a
 // 400 tooMany.
 //
 // By cursor, a resource that is there all the time is on exactly one page,
 // whatever is created and deleted meanwhile; what moves in the order may be on
 // two, or on none.
-func (d *Directory) List(ctx context.Context, q Query) (*Page, error) {
+func (d *Directory) List(ctx context.Context, q Query) (_ *Page, err error) {
 	rules := d.Model.Rules
 	for _, s := range q.Select {
 		if s.Filter != nil && rules.NarrowFilters {
@@ -111,7 +112,17 @@ func (d *Directory) List(ctx context.Context, q Query) (*Page, error) {
 		defer end()
 	}
 	page := &Page{}
-	err := d.service.store.View(ctx, func(r store.Reader) (err error) {
+	if slices.ContainsFunc(q.Select, func(s Selection) bool { return s.Links && isGroup(s.Type) }) {
+		if page.release, err = d.service.hold(ctx, listMemory, holdPatience); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				page.Release()
+			}
+		}()
+	}
+	err = d.service.store.View(ctx, func(r store.Reader) (err error) {
 		l.reader = r
 		if page.Total, err = l.page(&w, at); err != nil {
 			return err

@@ -70,6 +70,7 @@ type Result struct {
 	Ignored []string
 	// Coerced are the tolerances that a PATCH needed when it met the resource.
 	Coerced []string
+	release func()
 	// Answer is what Render made of the first of several requests with one
 	// Idempotency-Key; then nothing else is set.
 	Answer []byte
@@ -147,7 +148,7 @@ func (d *Directory) draft(r *scim.Resource) (draft, error) {
 	return draft{diff, keys, r.Append(nil)}, err
 }
 
-// Get returns a resource, with its links where they are asked for. One that there
+// Get returns a resource, which the caller releases, with its links where they are asked for. One that there
 // is not, or no more, is a 404.
 func (d *Directory) Get(ctx context.Context, t *scim.Type, id string, links bool) (*Result, error) {
 	if !isID(id) {
@@ -161,7 +162,7 @@ func (d *Directory) Get(ctx context.Context, t *scim.Type, id string, links bool
 		return d.link(r, t, res)
 	})
 	if err == nil && links && res.Members > manyMembers {
-		err = d.linkMany(ctx, res)
+		err = d.linkMany(ctx, res, holdPatience)
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, notFound(t, id)
@@ -350,7 +351,7 @@ func (d *Directory) write(ctx context.Context, c Call, fn func(store.Tx) (*Resul
 		switch {
 		case err == nil && c.Idempotency == nil && c.shows(res):
 			// Not in the transaction: that would keep other writers waiting.
-			return res, d.linkMany(ctx, res)
+			return res, d.linkMany(ctx, res, 0)
 		case err == nil:
 			return res, nil
 		case errors.Is(err, store.ErrNotFound): // the directory was deleted since it was read

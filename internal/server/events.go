@@ -197,6 +197,7 @@ func (s *Server) restore(r *request) error {
 	if err != nil {
 		return err
 	}
+	defer res.Release()
 	return r.shows(res)
 }
 

@@ -151,6 +151,7 @@ func (s *Server) found(r *request, q *scim.SearchRequest, types ...*scim.Type) e
 	if err != nil {
 		return err
 	}
+	defer page.Release()
 	rows := getBuffer()
 	defer putBuffer(rows)
 	base := r.directoryURL()

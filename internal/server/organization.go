@@ -135,6 +135,7 @@ func (s *Server) linkAccount(r *request) error {
 	if err != nil {
 		return err
 	}
+	defer res.Release()
 	return r.shows(res)
 }
 

@@ -185,6 +185,7 @@ func (s *Server) get(r *request, t *scim.Type, id string) error {
 	if err != nil {
 		return err
 	}
+	defer res.Release()
 	meta := res.Meta(r.directoryURL())
 	etag := meta.ETag()
 	r.w.Header()["Etag"] = []string{etag}
@@ -333,6 +334,7 @@ func (s *Server) write(r *request, t *scim.Type, ch change) error {
 	if err != nil {
 		return err
 	}
+	defer res.Release()
 	if res.Answer != nil {
 		return r.replay(res.Answer)
 	}
