@@ -131,22 +131,26 @@ func (r RuleSet) With(overrides []byte) (RuleSet, error) {
 	if err := json.Unmarshal(overrides, &members); err != nil {
 		return r, fmt.Errorf("rules: %w", err)
 	}
-	var names []string
-	for _, rule := range r.List() {
-		names = append(names, rule.Name)
-	}
+	rules := r.List()
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if !slices.Contains(names, name) {
+		i := slices.IndexFunc(rules, func(rule Rule) bool { return rule.Name == name })
+		if i < 0 {
+			var names []string
+			for _, rule := range rules {
+				names = append(names, rule.Name)
+			}
 			return r, fmt.Errorf("rules: no rule %q: there are %s", name, strings.Join(names, ", "))
+		}
+		v := members[name]
+		if v.Kind() == 'n' {
+			return r, fmt.Errorf("rules: %s is null: leave it out, or give it a value", name)
+		}
+		if _, ok := rules[i].Value.(bool); ok && v.Kind() != 't' && v.Kind() != 'f' {
+			return r, fmt.Errorf("rules: %s is %s: it takes true or false", name, v)
 		}
 	}
 	if err := json.Unmarshal(overrides, &r); err != nil {
 		return r, fmt.Errorf("rules: %w", err)
-	}
-	for name, v := range members {
-		if v.Kind() == 'n' {
-			return r, fmt.Errorf("rules: %s is null: leave it out, or give it a value", name)
-		}
 	}
 	if r.Schemas != Atlassian && r.Schemas != Standard {
 		return r, fmt.Errorf("rules: schemas is %q: there are %s and %s", r.Schemas, Atlassian, Standard)

@@ -163,7 +163,7 @@ func TestRuleSet_WithNamesWhatIsWrong(t *testing.T) {
 	}
 	for overrides, want := range map[string]string{
 		"": "", " ": "", "{}": "", `{"tolerant":false,"maxPage":1}`: "",
-		`{"tolerent":true}`: `no rule "tolerent": there are schemas, `, `{"tolerant":"yes"}`: "tolerant", `{"maxPage":0}`: "maxPage is 0", `{"maxPage":10001}`: "maxPage",
+		`{"tolerent":true}`: `no rule "tolerent": there are schemas, `, `{"tolerant":"yes"}`: `tolerant is "yes": it takes true or false`, `{"maxPage":0}`: "maxPage is 0", `{"maxPage":10001}`: "maxPage",
 		`{"schemas":"other"}`: "schemas is", `[]`: "rules", `{`: "rules", `{"Name":"x"}`: "Name", `{"tolerant":true,"tolerant":true}`: "tolerant",
 	} {
 		got, err := rules.With([]byte(overrides))
