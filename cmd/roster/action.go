@@ -26,7 +26,7 @@ func newActionListCmd(g *globals) *cobra.Command {
 		Short: "List all actions; as JSON, their whole manifests",
 		Example: `  roster action list
   roster action list -o json`,
-		Args: cobra.NoArgs,
+		Args: noArg,
 		RunE: func(*cobra.Command, []string) error {
 			l := newListing(g.stdout, output, "NAME", "REQUEST", "WRITES", "SUMMARY")
 			for _, a := range action.All() {
@@ -178,7 +178,7 @@ func newActionCommand(g *globals, a *action.Action, name string, friendly bool) 
 		Short:   short(a.Manifest),
 		Long:    a.Summary + "\n\n" + a.Description,
 		Example: "  " + a.Examples()[0],
-		Args:    cobra.NoArgs,
+		Args:    noArg,
 	}
 	f := cmd.Flags()
 	if a.Organization {

@@ -208,7 +208,7 @@ func newConnectionListCmd(g *globals) *cobra.Command {
 		Use:     "list",
 		Short:   "List the connections, and which one is in use",
 		Example: "  roster connection list",
-		Args:    cobra.NoArgs,
+		Args:    noArg,
 		RunE:    func(*cobra.Command, []string) error { return runConnectionList(g, o) },
 	}
 	o.output.addFlag(cmd.Flags())

@@ -28,7 +28,7 @@ conflict that is refused, an undo, the history. Then it serves until Ctrl-C and 
 folder; --once ends after the story.`,
 		Example: `  roster demo
   roster demo --once`,
-		Args: cobra.NoArgs,
+		Args: noArg,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), g, once) },
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "end after the story")

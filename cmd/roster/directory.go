@@ -103,7 +103,7 @@ func newDirectoryListCmd(g *globals) *cobra.Command {
 		Short: "List the directories that the key reaches",
 		Example: `  roster directory list
   roster directory list -o ndjson`,
-		Args: cobra.NoArgs,
+		Args: noArg,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDirectoryList(cmd.Context(), g, o) },
 	}
 	o.addServerFlags(cmd.Flags())

@@ -55,7 +55,7 @@ func newEventsListCmd(g *globals) *cobra.Command {
 		Short: "List the events of a directory, from the first on, or of one user or group, from the newest on",
 		Example: `  roster events list --limit 20
   roster events list -o ndjson`,
-		Args: cobra.NoArgs,
+		Args: noArg,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runEventsList(cmd.Context(), g, o) },
 	}
 	o.addFlags(cmd, 0, "`number` to show at the most (default: all)")
@@ -115,7 +115,7 @@ until Ctrl-C. When the server is away, as in a restart, it waits for it and goes
 after the last event that it has shown.`,
 		Example: `  roster events tail --follow
   roster events tail --after 42 --follow -o json`,
-		Args: cobra.NoArgs,
+		Args: noArg,
 	}
 	o.addFlags(cmd, 10, "`number` of the last ones to show first, 100 at the most; not with --after")
 	f := cmd.Flags()

@@ -143,7 +143,7 @@ func newKeyListCmd(g *globals) *cobra.Command {
 		Short: "List keys, revoked ones too; never the keys themselves",
 		Example: `  roster key list
   roster key list --operator -o json`,
-		Args: cobra.NoArgs,
+		Args: noArg,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runKeyList(cmd.Context(), g, o) },
 	}
 	o.addTargetFlags(cmd.Flags())

@@ -20,7 +20,7 @@ minor version back keep running on the new schema. SQLite does it at the start o
 the server, after a copy of the file.`,
 		Example: `  roster migrate --db postgres://roster@db.example/roster --dry-run
   roster migrate --db postgres://roster@db.example/roster`,
-		Args: cobra.NoArgs,
+		Args: noArg,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dryRun {
 				s, err := sqlstore.ReadSchema(cmd.Context(), databaseDSN(data, db))

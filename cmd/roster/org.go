@@ -21,7 +21,7 @@ func newOrgCmd(g *globals) *cobra.Command {
 and Atlassian's Admin APIs are under /admin/user-provisioning/v1/org/ID. It takes an
 operator key.`,
 		Example: `  roster org`,
-		Args:    cobra.NoArgs,
+		Args:    noArg,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runOrg(cmd.Context(), g, o) },
 	}
 	o.addServerFlags(cmd.Flags())

@@ -113,6 +113,14 @@ func oneArg(cmd *cobra.Command, args []string) error {
 	return usagef("one %s is needed, there are %d: %s %s", name, len(args), cmd.CommandPath(), name)
 }
 
+// noArg refuses arguments.
+func noArg(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no argument but flags, and here is %q", cmd.CommandPath(), args[0])
+	}
+	return nil
+}
+
 // startedMark is the annotation of the command whose run function was reached.
 const startedMark = "roster started"
 
@@ -132,7 +140,7 @@ func newVersionCmd(g *globals) *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version of this binary",
 		Example: `  roster version`,
-		Args:    cobra.NoArgs,
+		Args:    noArg,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintln(g.stdout, "roster", buildVersion())
 			return err

@@ -74,7 +74,7 @@ SIGTERM and Ctrl-C let it finish what it has accepted, and end it.`,
 		Example: `  roster serve --data ./data
   roster serve --db postgres://roster@db.example/roster --listen 0.0.0.0:8443 \
       --tls-cert cert.pem --tls-key key.pem --public-url https://scim.corp.example`,
-		Args: cobra.NoArgs,
+		Args: noArg,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), g, o) },
 	}
 	f := cmd.Flags()

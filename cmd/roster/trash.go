@@ -26,7 +26,7 @@ func newTrashListCmd(g *globals) *cobra.Command {
 		Use:     "list",
 		Short:   "List deleted users and groups that can still be restored",
 		Example: "  roster trash list -o csv",
-		Args:    cobra.NoArgs,
+		Args:    noArg,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runTrashList(cmd.Context(), g, o) },
 	}
 	o.addDirectoryFlags(cmd.Flags())

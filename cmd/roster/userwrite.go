@@ -33,7 +33,7 @@ func newUserCreateCmd(g *globals, name string) *cobra.Command {
 		Long:  m.Summary + "\n\n" + m.Description,
 		Example: `  roster user create --user-name ada@corp.example --email ada@corp.example \
       --given-name Ada --family-name Lovelace`,
-		Args: cobra.NoArgs,
+		Args: noArg,
 	}
 	f := cmd.Flags()
 	o.addDirectoryFlags(f)
@@ -94,7 +94,7 @@ changed since the plan was made is left alone.`,
 		Example: `  roster user update ID --title CTO --keep
   roster user update ID --user-name ada@corp.example --email ada@corp.example --title CTO --dry-run
   roster user update ID --user-name ada@corp.example --emails @emails.json --active false --yes`,
-		Args: cobra.NoArgs,
+		Args: noArg,
 	}
 	f := cmd.Flags()
 	o.addDirectoryFlags(f)
