@@ -31,14 +31,28 @@ func (e *failedError) Error() string {
 	return s
 }
 
+// An otherwiseError says that a run was done, and that the directory made
+// something else of it than was planned.
+type otherwiseError struct{ n int }
+
+func (e *otherwiseError) Error() string {
+	return people(e.n) + " came out otherwise than planned: the change was made"
+}
+
 // carryOut does what is left to do of a run and says how it ended.
 func (o *applyOptions) carryOut(ctx context.Context, g *globals, d *apply.Directory, run *apply.Run) error {
 	at, err := execute(ctx, g, &o.runFlags, d, run)
 	if err != nil {
 		return err
 	}
-	if err := printOutcome(g, o.output, run, at); err != nil || at.Failed == 0 {
+	if err := printOutcome(g, o.output, run, at); err != nil {
 		return err
+	}
+	switch {
+	case at.Failed == 0 && at.Differing == 0:
+		return nil
+	case at.Failed == 0:
+		return &otherwiseError{at.Differing}
 	}
 	file := o.errorsFile
 	if file == "" && run.Meta.Format != "" {
@@ -76,35 +90,45 @@ func printOutcome(g *globals, o outputFormat, run *apply.Run, at apply.Progress)
 			Plan   apply.Counts `json:"plan"`
 			Done   int          `json:"done"`
 			Failed int          `json:"failed"`
-		}{run.Meta.ID, run.Meta.Counts, at.Done, at.Failed}, nil); err != nil {
+			Differ int          `json:"differ"`
+		}{run.Meta.ID, run.Meta.Counts, at.Done, at.Failed, at.Differing}, nil); err != nil {
 			return err
 		}
-	} else if _, err := fmt.Fprintf(g.stdout, "Done: %d of %s, %d failed.\n", at.Done, people(at.Total), at.Failed); err != nil {
+	} else if _, err := fmt.Fprintf(g.stdout, "Done: %s of %s, %d failed.\n", thousands(at.Done), people(at.Total), at.Failed); err != nil {
 		return err
 	}
-	n := 0
-	err := run.Failed(func(s *apply.Step, r *apply.Result) error {
-		if n++; n > maxShownFailures {
-			return nil
-		}
-		line := ""
-		if s.Line > 0 {
-			line = fmt.Sprintf("line %d: ", s.Line)
-		}
-		_, err := fmt.Fprintln(g.stderr, printable(fmt.Sprintf("failed: %s%s %s: %s", line, s.Op, s.UserName, r.Error)))
-		return err
-	})
-	if n > maxShownFailures {
-		fmt.Fprintf(g.stderr, "and %d more\n", n-maxShownFailures)
-	}
+	err := errors.Join(
+		printSteps(g.stderr, "failed", run.Failed, func(r *apply.Result) string { return r.Error }),
+		printSteps(g.stderr, "otherwise than planned", run.Differing, func(r *apply.Result) string { return strings.Join(r.Differs, ", ") }),
+	)
 	if at.Done > 0 {
 		fmt.Fprintf(g.stderr, "To take it back: roster undo %s\n", run.Meta.ID)
 	}
 	return err
 }
 
-// maxShownFailures bounds how many failures are listed: all are in the journal.
-const maxShownFailures = 20
+// printSteps lists some steps with what is to be told of each.
+func printSteps(w io.Writer, what string, each func(func(*apply.Step, *apply.Result) error) error, text func(*apply.Result) string) error {
+	n := 0
+	err := each(func(s *apply.Step, r *apply.Result) error {
+		if n++; n > maxShownSteps {
+			return nil
+		}
+		line := ""
+		if s.Line > 0 {
+			line = fmt.Sprintf("line %d: ", s.Line)
+		}
+		_, err := fmt.Fprintln(w, printable(fmt.Sprintf("%s: %s%s %s: %s", what, line, s.Op, s.UserName, text(r))))
+		return err
+	})
+	if n > maxShownSteps {
+		fmt.Fprintf(w, "and %d more\n", n-maxShownSteps)
+	}
+	return err
+}
+
+// maxShownSteps bounds how many steps are listed: all are in the journal.
+const maxShownSteps = 20
 
 // people counts people.
 func people(n int) string {

@@ -63,6 +63,7 @@ func exitCode(err error) int {
 		usage  *usageError
 		input  *action.InputError
 		failed *failedError
+		others *otherwiseError
 		faults *apply.Faults
 		guard  *apply.GuardError
 		se     *scim.Error
@@ -87,7 +88,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &other):
 		return exitConflict
-	case errors.As(err, &diff):
+	case errors.As(err, &diff), errors.As(err, &others):
 		return exitDiffers
 	case errors.As(err, &se):
 		switch se.Status {

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -418,6 +419,48 @@ func TestParseLimit(t *testing.T) {
 	for _, text := range []string{"", "x", "-1", "1.5", "101%", "NaN", "Inf"} {
 		if got, err := apply.ParseLimit(text); err == nil {
 			t.Errorf("%q: got %v, want an error", text, got)
+		}
+	}
+}
+
+// TestExecute_Differs tells what a service made otherwise than was planned.
+func TestExecute_Differs(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, open(t, serve(t, scim.Standard, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPut {
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				changed := strings.ReplaceAll(string(body), "CTO", "Chief")
+				r.Body, r.ContentLength = io.NopCloser(strings.NewReader(changed)), int64(len(changed))
+			}
+			h.ServeHTTP(w, r)
+		})
+	})))
+	b.apply(twoPeople, 2)
+	run := b.apply("userName,title\nada@corp.example,CTO\nbob@corp.example,CFO\n", 2)
+	var got []string
+	if err := run.Differing(func(s *apply.Step, r *apply.Result) error {
+		got = append(got, s.UserName+": "+strings.Join(r.Differs, ", "))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"ada@corp.example: title"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestPlan_LongRow bounds what one row of JSON can be.
+func TestPlan_LongRow(t *testing.T) {
+	t.Parallel()
+	typ := userType(t, scim.Standard)
+	for _, start := range []string{`[{"userName":"`, `{"userName":"`} {
+		got := rows(typ, start+strings.Repeat("x", 3*apply.MaxRow), apply.ReadOptions{})
+		if want := "a row is longer than 1024 KiB"; !strings.Contains(got, want) {
+			t.Errorf("got %.200s, want %s", got, want)
 		}
 	}
 }

@@ -24,7 +24,9 @@ type Progress struct {
 	Done    int
 	Failed  int
 	Retried int // requests that were sent again
-	Before  int // of Done and Failed, those of an earlier process
+	// Differing are those of Done who are not as planned all the same.
+	Differing int
+	Before    int // of Done and Failed, those of an earlier process
 }
 
 // syncEvery is how often the journal is made safe from a loss of power. What a
@@ -63,6 +65,9 @@ func Execute(ctx context.Context, d *Directory, run *Run, o ExecuteOptions) (_ P
 		switch {
 		case r.Done:
 			x.at.Done++
+			if len(r.Differs) > 0 {
+				x.at.Differing++
+			}
 		case !r.Again:
 			x.at.Failed++
 		}
@@ -124,7 +129,9 @@ const maxLater = 10_000
 
 // pass does steps, several at once. first says that one that is refused since a
 // value is taken may wait for the end.
-func (x *executor) pass(ctx context.Context, workers int, steps func(func(*Step, error) bool), first bool) error {
+func (x *executor) pass(parent context.Context, workers int, steps func(func(*Step, error) bool), first bool) error {
+	ctx, stop := context.WithCancel(parent)
+	defer stop()
 	todo, outcomes := make(chan *Step), make(chan outcome, workers)
 	var readErr error
 	go func() {
@@ -160,12 +167,14 @@ func (x *executor) pass(ctx context.Context, workers int, steps func(func(*Step,
 	}()
 	var failed error
 	for out := range outcomes {
-		// After a failure to write, what is in flight is only waited for.
+		// Without a journal nothing more is sent, and what is in flight waited for.
 		if failed == nil {
-			failed = x.note(out, first, outcomes)
+			if failed = x.note(out, first, outcomes); failed != nil {
+				stop()
+			}
 		}
 	}
-	return errors.Join(failed, readErr, ctx.Err())
+	return errors.Join(failed, readErr, parent.Err())
 }
 
 // note writes results into the journal: that of out, and with it those that are
@@ -177,6 +186,9 @@ func (x *executor) note(out outcome, first bool, more <-chan outcome) error {
 		switch {
 		case r.Done:
 			x.at.Done++
+			if len(r.Differs) > 0 {
+				x.at.Differing++
+			}
 		case first && r.Status == 409 && len(x.later) < maxLater:
 			x.later = append(x.later, out.step)
 			r = nil
@@ -216,6 +228,27 @@ func (x *executor) note(out outcome, first bool, more <-chan outcome) error {
 // Failed calls fn for each step of a run that was tried and not done, in the order
 // of the plan.
 func (r *Run) Failed(fn func(*Step, *Result) error) error {
+	return r.each(func(s *Step, res *Result) error {
+		if res.Done {
+			return nil
+		}
+		return fn(s, res)
+	})
+}
+
+// Differing calls fn for each step that was done, and after which the service shows
+// something else than was planned.
+func (r *Run) Differing(fn func(*Step, *Result) error) error {
+	return r.each(func(s *Step, res *Result) error {
+		if len(res.Differs) == 0 {
+			return nil
+		}
+		return fn(s, res)
+	})
+}
+
+// each calls fn for each step that was tried.
+func (r *Run) each(fn func(*Step, *Result) error) error {
 	results, err := r.results()
 	if err != nil {
 		return err
@@ -224,7 +257,7 @@ func (r *Run) Failed(fn func(*Step, *Result) error) error {
 		if err != nil {
 			return err
 		}
-		if res := results[s.N]; res != nil && !res.Done {
+		if res := results[s.N]; res != nil {
 			if err := fn(s, res); err != nil {
 				return err
 			}

@@ -62,6 +62,9 @@ type Result struct {
 	Error    string `json:"error,omitzero"`
 	Again    bool   `json:"again,omitzero"` // it is worth another attempt, and may have been done
 	Attempts int    `json:"attempts,omitzero"`
+	// Differs are the attributes that the service made something else of than was
+	// planned.
+	Differs []string `json:"differs,omitempty"`
 }
 
 // Meta says what a run is.

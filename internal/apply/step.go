@@ -47,6 +47,14 @@ func (x *executor) step(ctx context.Context, s *Step) *Result {
 		return r
 	}
 	r.Done = true
+	if a != nil && len(a.Body) > 0 && len(s.Body) > 0 {
+		// What cannot be compared is not told.
+		if is, next, err := x.d.outcome(s, a.Body); err == nil {
+			for _, c := range action.Changes(next, is) {
+				r.Differs = append(r.Differs, c.Attribute)
+			}
+		}
+	}
 	return r
 }
 
@@ -88,27 +96,28 @@ func (d *Directory) standing(s *Step, now jsontext.Value) (standing, error) {
 
 // done reports whether a person is what the step makes of them.
 func (d *Directory) done(s *Step, now jsontext.Value) (bool, error) {
+	is, next, err := d.outcome(s, now)
+	return err == nil && len(action.Changes(is, next)) == 0, err
+}
+
+// outcome returns a person as they are, and as the step makes them.
+func (d *Directory) outcome(s *Step, now jsontext.Value) (is, next *scim.Resource, err error) {
 	want, _, err := d.Type.Parse(s.Body)
 	if err != nil {
-		return false, err
+		return nil, nil, err
 	}
-	is, err := read(d.Type, now)
-	if err != nil {
-		return false, err
+	if is, err = read(d.Type, now); err != nil {
+		return nil, nil, err
 	}
-	var next *scim.Resource
-	if len(s.Before) == 0 {
+	if len(s.Before) == 0 || s.Op == Restore {
 		next, err = scim.Create(want)
-	} else {
-		var was *scim.Resource
-		if was, err = read(d.Type, s.Before); err == nil {
-			next, _, err = scim.Replace(was, want)
-		}
+		return is, next, err
 	}
-	if err != nil {
-		return false, err
+	was, err := read(d.Type, s.Before)
+	if err == nil {
+		next, _, err = scim.Replace(was, want)
 	}
-	return len(action.Changes(is, next)) == 0, nil
+	return is, next, err
 }
 
 // replace sends a PUT, to a person who is as the plan found them.
