@@ -16,7 +16,7 @@ const (
 	MaxPatched      = 1 << 20 // bytes of text to which a PATCH lets a resource grow
 	maxPatchSteps   = 500_000 // comparisons of values in one PATCH
 
-	maxMemberFilters = 10 // operations that have all the members of a group read
+	maxMemberFilters = 3 // operations that have all the members of a group read
 )
 
 // PatchOpURN is the schema of a PATCH request (RFC 7644 section 3.5.2).

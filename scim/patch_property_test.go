@@ -192,11 +192,18 @@ func TestPatch_MembersAreThoseOfTheOperationsOneByOne(t *testing.T) {
 		}
 		got := maps.Clone(want)
 		var ops []string
+		filters := 0 // of which there may be 3
 		for range rapid.IntRange(1, 8).Draw(t, "operations") {
 			some := ids.Draw(t, "ids")
 			value := list(len(some), func(i int) string { return `{"value":"` + some[i] + `"}` })
 			op := ""
-			switch rapid.IntRange(0, 4).Draw(t, "op") {
+			kind := rapid.IntRange(0, 4).Draw(t, "op")
+			if kind == 2 {
+				if filters++; filters > 3 {
+					kind = 3
+				}
+			}
+			switch kind {
 			case 0:
 				op = `{"op":"remove","path":"members","value":` + value + `}`
 				for _, id := range some {
@@ -310,8 +317,8 @@ func TestPatch_Bounds(t *testing.T) {
 		{"10,001 members in one list", add(scim.MaxPatchMembers + 1), group, 400},
 		{"10,001 members", strings.TrimSuffix(add(scim.MaxPatchMembers), "]") + `,{"op":"remove","path":"members[value eq \"x\"]"}]`, group, 413},
 		{"1,001 values", `[{"op":"add","path":"emails","value":` + list(scim.MaxValues+1, func(i int) string { return fmt.Sprintf(`{"value":"%d"}`, i) }) + `}]`, user, 400},
-		{"10 filters on members", ops(10, `{"op":"remove","path":"members[display pr]"}`), group, 0},
-		{"11 filters on members", ops(11, `{"op":"remove","path":"members[display pr]"}`), group, 400},
+		{"3 filters on members", ops(3, `{"op":"remove","path":"members[display pr]"}`), group, 0},
+		{"4 filters on members", ops(4, `{"op":"remove","path":"members[display pr]"}`), group, 400},
 		{"a path of 8 KB", `[{"op":"remove","path":"emails[value eq \"` + strings.Repeat("x", scim.MaxFilter) + `\"]"}]`, user, 400},
 		{"deep brackets", `[{"op":"remove","path":"emails[` + strings.Repeat("(", 4000) + `"}]`, user, 400},
 		{"a deep value", `[{"op":"add","path":"title","value":` + strings.Repeat("[", 200_000), user, 400},
