@@ -35,8 +35,8 @@ type runFlags struct {
 
 func (o *runFlags) addFlags(f *pflag.FlagSet) {
 	addStateDirFlag(f, &o.stateDir)
-	f.IntVar(&o.concurrency, "concurrency", 16, "how many requests are under way at once, from 1 to 256")
-	f.Float64Var(&o.rate, "rate", 0, "requests a second at the most (default: no bound)")
+	f.IntVar(&o.concurrency, "concurrency", 16, "`number` of requests under way at once, from 1 to 256")
+	f.Float64Var(&o.rate, "rate", 0, "`number` of requests a second at the most (default: no bound)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and change nothing")
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
 	perCall(f, "dry-run", "yes")
@@ -144,10 +144,10 @@ nothing. roster undo takes a run back.`,
 	o.addDirectoryFlags(f)
 	o.addRuleSetFlag(f)
 	o.runFlags.addFlags(f)
-	f.StringVar(&o.format, "format", "", "csv, json or ndjson (default: as the file's name and its beginning tell)")
+	f.StringVar(&o.format, "format", "", "`name` of the form: csv, json or ndjson (default: as the file's name and its beginning tell)")
 	f.StringArrayVar(&o.columns, "map", nil, "`COLUMN=ATTRIBUTE`: what a column is about; COLUMN=- passes it over; may be repeated")
 	f.StringVar(&o.mapFile, "map-file", "", "YAML `file` of lines COLUMN: ATTRIBUTE")
-	f.StringVar(&o.empty, "empty", "keep", "what an empty cell does: keep or clear")
+	f.StringVar(&o.empty, "empty", "keep", "`name` of what an empty cell does: keep or clear")
 	f.BoolVar(&o.replace, "replace", false, "make people what their rows say: what a row does not name is cleared")
 	f.BoolVar(&o.noCreate, "no-create", false, "a row that nobody matches stops the plan")
 	f.BoolVar(&o.missing, "deactivate-missing", false, "deactivate the active people whom no row names")

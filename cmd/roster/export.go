@@ -40,7 +40,7 @@ any other list is one column of JSON.`,
 	f := cmd.Flags()
 	o.addDirectoryFlags(f)
 	o.addRuleSetFlag(f)
-	f.StringVar(&o.format, "format", "", "csv, json or ndjson (default: as the name of --out tells, else csv)")
+	f.StringVar(&o.format, "format", "", "`name` of the form: csv, json or ndjson (default: as the name of --out tells, else csv)")
 	f.StringSliceVar(&o.attributes, "attributes", nil, "`names` of the columns (default: all that have values)")
 	f.StringVar(&o.filter, "filter", "", "SCIM `filter`, sent as it is")
 	f.StringVar(&o.out, "out", "", "`file` to write (default: standard output)")
