@@ -39,7 +39,7 @@ func (o *runFlags) addFlags(f *pflag.FlagSet) {
 	f.Float64Var(&o.rate, "rate", 0, "`number` of requests a second at the most (default: no bound)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and change nothing")
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
-	perCall(f, "dry-run", "yes")
+	perCall(f, "rate", "dry-run", "yes") // the setting rate is that of roster serve
 	o.output.addFlag(f)
 }
 

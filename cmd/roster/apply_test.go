@@ -78,6 +78,37 @@ func TestApply_Killed(t *testing.T) {
 	}
 }
 
+// TestApply_Interrupted ends roster apply with Ctrl-C: it finishes what is under
+// way, says how to go on, and goes on.
+func TestApply_Interrupted(t *testing.T) {
+	t.Parallel()
+	a := &applier{t: t, p: startProcess(t, nil, "--data", t.TempDir()), dir: t.TempDir()}
+	a.write("people.csv", applyRows, "CTO")
+	cmd, stderr := a.start(applyKills[0], "apply", "people.csv", "--yes", "--rate", "500")
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	said := ""
+	for stderr.Scan() {
+		said += stderr.Text() + "\n"
+	}
+	_ = cmd.Wait() // its end is told by the code
+	if got := cmd.ProcessState.ExitCode(); got != exitInterrupted {
+		t.Errorf("got exit code %d, want %d: %s", got, exitInterrupted, said)
+	}
+	_, run, ok := strings.Cut(said, "The rest: roster apply --resume ")
+	if !ok {
+		t.Fatalf("got %q, want how to go on", said)
+	}
+	run, _, _ = strings.Cut(run, "\n")
+	if got, want := a.run(exitOK, "apply", "--resume", run), "Done: 1,000 of 1,000 people, 0 failed.\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := len(a.events()); got != applyRows {
+		t.Errorf("got %d events, want %d", got, applyRows)
+	}
+}
+
 // An applier runs roster as a person does, with a folder of its own.
 type applier struct {
 	t   *testing.T
@@ -127,8 +158,8 @@ func (a *applier) run(code int, args ...string) string {
 	return stdout.String()
 }
 
-// kill runs roster and kills it after some lines of progress.
-func (a *applier) kill(lines int, args ...string) {
+// start runs roster until it has printed some lines of progress.
+func (a *applier) start(lines int, args ...string) (*exec.Cmd, *bufio.Scanner) {
 	a.t.Helper()
 	cmd := a.command(args...)
 	stderr, err := cmd.StderrPipe()
@@ -147,6 +178,13 @@ func (a *applier) kill(lines int, args ...string) {
 			break
 		}
 	}
+	return cmd, in
+}
+
+// kill runs roster and kills it after some lines of progress.
+func (a *applier) kill(lines int, args ...string) {
+	a.t.Helper()
+	cmd, _ := a.start(lines, args...)
 	if err := cmd.Process.Kill(); err != nil {
 		a.t.Fatalf("roster %s ended before it could be killed: %v", strings.Join(args, " "), err)
 	}

@@ -56,7 +56,7 @@ func OpenDirectory(ctx context.Context, c *client.Client, rules scim.RuleSet) (*
 		if err == nil && terr == nil && rt.Schema == d.Type.Schema {
 			shown := scim.ResourceType{Name: "User", Endpoint: rt.Endpoint, Schema: rt.Schema, Extensions: rt.SchemaExtensions}
 			// Schemas that do not fit together tell nothing.
-			if t, err := scim.Compile(shown, schemas, d.Type.Rules); err == nil && t.Attr("userName") != nil {
+			if t, err := scim.Compile(shown, schemas, d.Type.Rules); err == nil && t.Attr("userName") != nil && t.Attr("emails.value") != nil {
 				d.Type = t
 			}
 		}
