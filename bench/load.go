@@ -22,7 +22,8 @@ type target struct {
 	ids   []byte          // theirs, idLength bytes each
 	turns []atomic.Uint32 // how often active of each was changed
 
-	groups []*group
+	groups  []*group
+	cursors []string // of every page of the users, as they stand in a query
 }
 
 const idLength = len(bareID)

@@ -135,6 +135,9 @@ func (b *bench) measureUsers(ctx context.Context, users int) (err error) {
 		if err := s.createGroups(ctx); err != nil {
 			return err
 		}
+		if err := s.readCursors(ctx); err != nil {
+			return err
+		}
 	}
 	for _, op := range operations {
 		if b.only.MatchString(op.name) && op.users <= users {

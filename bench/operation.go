@@ -2,9 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"math/rand/v2"
+	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/go-json-experiment/json"
 )
 
 // pageSize is how many users a list returns.
@@ -71,6 +76,7 @@ var operations = []*operation{
 	filter("emails.value", "ada.", "@home.example"),
 	list("list the first 100", func(*target, *rand.Rand) int { return 1 }),
 	list("list any page of 100", func(t *target, rnd *rand.Rand) int { return 1 + pageSize*rnd.IntN(t.users/pageSize) }),
+	listByCursor(),
 	getWithGroups(),
 	patchActive(),
 	patchMember(groupSizes[0]),
@@ -110,6 +116,48 @@ func list(name string, startIndex func(*target, *rand.Rand) int) *operation {
 		},
 		sqlite: budget{cpu: 1300 * time.Microsecond, rate: 1500},
 	}
+}
+
+// listByCursor is any page, by its cursor.
+func listByCursor() *operation {
+	return &operation{
+		name: "list any page of 100 by cursor", status: 200,
+		request: func(b []byte, t *target, rnd *rand.Rand, _ int) []byte {
+			b = appendPath(b, "GET", t, "?count="+strconv.Itoa(pageSize)+"&cursor=")
+			return appendHead(append(b, t.cursors[rnd.IntN(len(t.cursors))]...), t)
+		},
+		check: func(_ *target, body []byte) bool {
+			return bytes.Contains(body, []byte(`"itemsPerPage":`+strconv.Itoa(pageSize)+`,`))
+		},
+		sqlite: budget{cpu: 1300 * time.Microsecond, rate: 1500},
+	}
+}
+
+// readCursors reads the cursor of each page of a directory whose users are there.
+func (t *target) readCursors(ctx context.Context) error {
+	c, err := dial(ctx, t.addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for next := ""; len(t.cursors) < t.users/pageSize; {
+		t.cursors = append(t.cursors, next)
+		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+			return err
+		}
+		status, body, err := c.exchange(appendHead(appendPath(nil, "GET", t, "?attributes=id&count="+strconv.Itoa(pageSize)+"&cursor="+next), t))
+		if err != nil {
+			return err
+		}
+		var page struct {
+			NextCursor string `json:"nextCursor"`
+		}
+		if err := json.Unmarshal(body, &page); err != nil || status != 200 {
+			return fmt.Errorf("%s: read a page by cursor: got %d: %.500s", t.name, status, body)
+		}
+		next = url.QueryEscape(page.NextCursor)
+	}
+	return nil
 }
 
 func appendPath(b []byte, method string, t *target, rest string) []byte {

@@ -78,7 +78,7 @@ func newBareTarget(ctx context.Context, dir string) (*target, error) {
 	t := &target{
 		process: p, name: "bare", bare: true, key: benchKey,
 		path: "/scim/directory/" + bareID + "/Users", users: pageSize,
-		ids: bytes.Repeat([]byte(bareID), pageSize), turns: make([]atomic.Uint32, pageSize),
+		ids: bytes.Repeat([]byte(bareID), pageSize), turns: make([]atomic.Uint32, pageSize), cursors: []string{"x"},
 	}
 	for _, size := range groupSizes {
 		t.groups = append(t.groups, &group{id: bareID, members: size})
