@@ -213,32 +213,29 @@ func (o *applyOptions) planOptions() (p apply.PlanOptions, r apply.ReadOptions, 
 	return p, r, err
 }
 
-// openFile opens the file of changes; standard input is copied to a file first,
-// since it is read twice.
-func openFile(g *globals, store *apply.Store, name string) (*os.File, error) {
+// openFile opens the file of changes, and returns what closes it; standard input is
+// copied to a file first, since it is read twice.
+func openFile(g *globals, store *apply.Store, name string) (f *os.File, closeFile func() error, err error) {
 	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, &usageError{err}
+		if f, err = os.Open(name); err != nil {
+			return nil, nil, &usageError{err}
 		}
-		return f, nil
+		return f, f.Close, nil
 	}
 	if err := os.MkdirAll(store.Dir, 0o700); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	f, err := os.CreateTemp(store.Dir, ".stdin-")
-	if err != nil {
-		return nil, err
+	if f, err = os.CreateTemp(store.Dir, ".stdin-"); err != nil {
+		return nil, nil, err
 	}
-	// Nobody needs its name.
-	if err := os.Remove(f.Name()); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
+	closeFile = func() error { return errors.Join(f.Close(), os.Remove(f.Name())) }
 	if _, err := io.Copy(f, g.stdin); err != nil {
-		return nil, errors.Join(fmt.Errorf("read standard input: %w", err), f.Close())
+		return nil, nil, errors.Join(fmt.Errorf("read standard input: %w", err), closeFile())
 	}
-	_, err = f.Seek(0, io.SeekStart)
-	return f, err
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, nil, errors.Join(err, closeFile())
+	}
+	return f, closeFile, nil
 }
 
 // key returns a digest of the file and of what is to be done with it.
@@ -264,11 +261,11 @@ func runApply(ctx context.Context, g *globals, o *applyOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	f, err := openFile(g, store, o.file)
+	f, closeFile, err := openFile(g, store, o.file)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { err = errors.Join(err, closeFile()) }()
 	d, err := o.runFlags.directory(ctx, g, &o.connection)
 	if err != nil {
 		return err

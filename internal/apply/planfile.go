@@ -44,7 +44,7 @@ func (r *Run) WritePlan(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		line, err := json.Marshal(s, jsontext.AllowInvalidUTF8(true))
+		line, err := json.Marshal(s, loose)
 		if err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ func LoadPlan(ctx context.Context, d *Directory, in io.Reader, run *Run, concurr
 		return err
 	}
 	defer func() { err = errors.Join(err, plan.close()) }()
-	dec := jsontext.NewDecoder(in)
+	dec := jsontext.NewDecoder(in, loose)
 	head, err := readHead(dec)
 	if err != nil {
 		return fmt.Errorf("the saved plan: %w", err)

@@ -382,7 +382,7 @@ func (p *planner) guard() error {
 		return &GuardError{fmt.Sprintf("deactivates %d", c.Deactivated), limit, fmt.Sprintf("--max-deactivate %d", c.Deactivated)}
 	}
 	if l := p.o.MaxClear; l.Set && c.Cleared > l.of(c.Create+c.Update+c.Unchanged) {
-		return &GuardError{fmt.Sprintf("clears %d attributes", c.Cleared), l.String(), fmt.Sprintf("--max-clear %d", c.Cleared)}
+		return &GuardError{fmt.Sprintf("clears attributes, in all %d", c.Cleared), l.String(), fmt.Sprintf("--max-clear %d", c.Cleared)}
 	}
 	return nil
 }

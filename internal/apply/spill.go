@@ -74,16 +74,9 @@ func endOfLines(f *os.File) (int64, error) {
 // append writes v as a line and returns where it is.
 func (s *spill) append(v any) (int64, error) {
 	at := s.off
-	data, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true))
+	data, err := json.Marshal(v, loose) // without white space, so in one line
 	if err != nil {
 		return 0, err
-	}
-	if raw, ok := v.(jsontext.Value); ok && bytes.ContainsAny(raw, "\n\r") {
-		compact := raw.Clone()
-		if err := compact.Compact(loose); err != nil {
-			return 0, err
-		}
-		data = compact
 	}
 	n, err := s.w.Write(append(data, '\n'))
 	s.off += int64(n)
