@@ -129,7 +129,7 @@ func (w *work) run(c *conn) (latencies []time.Duration, err error) {
 			if user = int(w.next.Add(1)) - 1; user >= w.limit.last {
 				return latencies, nil
 			}
-			if len(latencies)%1000 == 0 { // users are made for as long as it takes
+			if len(latencies)%100 == 0 { // users are made for as long as it takes
 				if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 					return nil, err
 				}

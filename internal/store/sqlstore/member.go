@@ -1,6 +1,7 @@
 package sqlstore
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -23,9 +24,15 @@ var (
 	listMembers = differ(
 		listMembersText+`m.member > $3 ORDER BY m.member LIMIT $4`,
 		listMembersText+`(m.grp, m.member) > ($2, $3) ORDER BY m.member LIMIT $4`)
+	// Of many members the labels of their groups, which are few, are read apart.
 	memberships = differ(
-		membershipsText+`m.member IN `+sqliteIDs+` ORDER BY m.member, m.grp`,
-		`SELECT m.* FROM `+postgresIDs+` CROSS JOIN LATERAL (`+membershipsText+`m.member = i.id OFFSET 0) m ORDER BY m.member, m.grp`)
+		`SELECT member, grp FROM members WHERE directory = $1 AND member IN `+sqliteIDs+` ORDER BY member, grp`,
+		`SELECT m.* FROM `+postgresIDs+` CROSS JOIN LATERAL (
+			SELECT member, grp FROM members WHERE directory = $1 AND member = i.id OFFSET 0) m ORDER BY m.member, m.grp`)
+	groupLabels = differ(
+		`SELECT id, label FROM resources WHERE directory = $1 AND type = 'Group' AND id IN `+sqliteIDs,
+		`SELECT r.* FROM `+postgresIDs+` CROSS JOIN LATERAL (
+			SELECT id, label FROM resources WHERE directory = $1 AND type = 'Group' AND id = i.id OFFSET 0) r`)
 	membershipsOne = same(membershipsText + `m.member = $2 ORDER BY m.grp`)
 	findResources  = differ(
 		`SELECT id, type, label FROM resources WHERE directory = $1 AND type IN ('User', 'Group') AND id IN `+sqliteIDs,
@@ -55,18 +62,38 @@ func (r *reader) Members(directory, group, after string, limit int, fn func(stor
 }
 
 func (r *reader) Memberships(directory string, ids []string) (list []store.Membership, err error) {
-	scan := func(row row) error {
-		list = append(list, store.Membership{Member: row.text(0), Group: row.text(1), Label: row.text(2)})
-		return nil
-	}
 	switch len(ids) {
 	case 0:
 	case 1: // the usual case, and the quicker one
-		err = r.query(membershipsOne, scan, directory, ids[0])
+		err = r.query(membershipsOne, func(row row) error {
+			list = append(list, store.Membership{Member: row.text(0), Group: row.text(1), Label: row.text(2)})
+			return nil
+		}, directory, ids[0])
 	default:
-		err = r.query(memberships, scan, directory, array(ids))
+		list, err = r.memberships(directory, ids)
 	}
 	return list, wrap(err, "list memberships")
+}
+
+func (r *reader) memberships(directory string, ids []string) (list []store.Membership, err error) {
+	labels := make(map[string]string)
+	err = r.query(memberships, func(row row) error {
+		m := store.Membership{Member: row.text(0), Group: row.text(1)}
+		labels[m.Group] = ""
+		list = append(list, m)
+		return nil
+	}, directory, array(ids))
+	if err != nil || len(list) == 0 {
+		return list, err
+	}
+	err = r.query(groupLabels, func(row row) error {
+		labels[row.text(0)] = row.text(1)
+		return nil
+	}, directory, array(slices.Collect(maps.Keys(labels))))
+	for i := range list {
+		list[i].Label = labels[list[i].Group]
+	}
+	return list, err
 }
 
 func (t *tx) Find(directory string, ids []string) (list []store.Member, err error) {

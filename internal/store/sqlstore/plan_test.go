@@ -18,7 +18,7 @@ import (
 // read more of a table than an index leads to.
 var planned = map[string]*statement{
 	"getResource": getResource, "lockResource": lockResource, "updateResource": updateResource,
-	"listMembers": listMembers, "memberships": memberships, "membershipsOne": membershipsOne,
+	"listMembers": listMembers, "memberships": memberships, "groupLabels": groupLabels, "membershipsOne": membershipsOne,
 	"findResources": findResources, "deleteMember": deleteMember, "countMember": countMember,
 	"lastSeqOf": lastSeqOf, "history": history, "purgeEvents": purgeEvents, "linkEvent": linkEvent,
 	"putTrash": putTrash, "lockTrash": lockTrash,
