@@ -41,7 +41,7 @@ func TestServe_Refuses(t *testing.T) {
 		{"--drain-timeout -1s", "--drain-timeout must not be negative"},
 		{"--max-body many", `invalid argument "many" for "--max-body"`},
 		{"--data", "flag needs an argument: --data"},
-		{"now", `unknown command "now" for "roster serve"`},
+		{"now", `takes no argument but flags, and here is "now"`},
 	} {
 		args := []string{"serve", "--data", data, "--listen", "127.0.0.1:0"}
 		refuse(t, nil, exitUsage, tt.want, append(args, strings.Fields(tt.flags)...)...)
