@@ -14,19 +14,23 @@ const module = "github.com/roster-scim/roster"
 // allowed says which package may import which of ours, and why. This table is
 // the architecture; change it on purpose or not at all.
 var allowed = map[string][]string{
-	"scim":                     {},                                            // the words of the RFC depend on nothing of ours
-	".":                        {"scim"},                                      // nouns are made of words
-	"client":                   {".", "scim"},                                 // public: must not drag a server along
-	"action":                   {".", "scim", "client"},                       // acts through a client alone, so that it acts on any directory
-	"internal/store":           {".", "scim"},                                 // a contract names nouns, not backends
-	"internal/store/sqlstore":  {".", "scim", "internal/store"},               // the only importer of the drivers
-	"internal/store/storetest": {".", "scim", "internal/store"},               // the contract as tests knows no backend
-	"internal/pgtest":          {},                                            // gives tests a database, knows no schema
-	"internal/directory":       {".", "scim", "internal/store"},               // rules know neither HTTP nor SQL
-	"internal/server":          {".", "scim", "action", "internal/directory"}, // HTTP asks the rules, never the store
-	"internal/apply":           {".", "scim", "client", "action"},             // acts through a client alone, so that it acts on any directory
-	"cmd/roster":               {"*"},                                         // joins all parts
-	"bench":                    {".", "scim", "client"},                       // drives processes from outside
+	"scim":                      {},                                                                                                        // the words of the RFC depend on nothing of ours
+	".":                         {"scim"},                                                                                                  // nouns are made of words
+	"client":                    {".", "scim"},                                                                                             // public: must not drag a server along
+	"action":                    {".", "scim", "client"},                                                                                   // acts through a client alone, so that it acts on any directory
+	"internal/store":            {".", "scim"},                                                                                             // a contract names nouns, not backends
+	"internal/store/sqlstore":   {".", "scim", "internal/store"},                                                                           // the only importer of the drivers
+	"internal/store/storetest":  {".", "scim", "internal/store"},                                                                           // the contract as tests knows no backend
+	"internal/pgtest":           {},                                                                                                        // gives tests a database, knows no schema
+	"internal/directory":        {".", "scim", "internal/store"},                                                                           // rules know neither HTTP nor SQL
+	"internal/server":           {".", "scim", "action", "internal/directory", "internal/workflow"},                                        // HTTP asks the rules, never the store
+	"internal/apply":            {".", "scim", "client", "action"},                                                                         // acts through a client alone, so that it acts on any directory
+	"internal/mail":             {},                                                                                                        // a message and the way to send it
+	"internal/secret":           {},                                                                                                        // bytes in, sealed bytes out
+	"internal/workflow":         {".", "scim", "client", "action", "internal/apply", "internal/mail", "internal/secret", "internal/store"}, // acts on users through an action alone
+	"internal/workflow/durable": {".", "internal/workflow", "internal/secret", "internal/store"},                                           // the engine behind an interface
+	"cmd/roster":                {"*"},                                                                                                     // joins all parts
+	"bench":                     {".", "scim", "client"},                                                                                   // drives processes from outside
 }
 
 // foreign says what of the world a package may not import, and why.
@@ -41,10 +45,13 @@ var foreign = map[string][]string{
 
 // onlyIn says which package alone may import something, and why.
 var onlyIn = map[string]string{
-	"modernc.org/sqlite":          "internal/store/sqlstore", // one SQLite library in one place
-	"github.com/jackc/pgx/v5":     "internal/store/sqlstore", // so that errors are classified in one place
-	"github.com/spf13/cobra":      "cmd/roster",              // flags stay in the command
-	"github.com/pressly/goose/v3": "internal/store/sqlstore",
+	"modernc.org/sqlite":                            "internal/store/sqlstore", // one SQLite library in one place
+	"github.com/jackc/pgx/v5":                       "internal/store/sqlstore", // so that errors are classified in one place
+	"github.com/spf13/cobra":                        "cmd/roster",              // flags stay in the command
+	"github.com/pressly/goose/v3":                   "internal/store/sqlstore",
+	"github.com/wneessen/go-mail":                   "internal/mail",
+	"github.com/expr-lang/expr":                     "internal/workflow",
+	"github.com/dbos-inc/dbos-transact-golang/dbos": "internal/workflow/durable", // a change of engine changes one package
 }
 
 func TestArchitecture(t *testing.T) {
