@@ -80,7 +80,9 @@ func (s *Server) discover(r *request, seg []string) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return notAllowed(r, "GET")
 	}
-	if r.query().Has("filter") {
+	// ServiceProviderConfig is one document, of which nobody takes a filter to
+	// select something: there it is ignored as the other parameters are.
+	if seg[0] != "ServiceProviderConfig" && r.query().Has("filter") {
 		return scim.Errorf(403, "", "Forbidden; a filter on %s is not allowed (RFC 7644 section 4)", seg[0])
 	}
 	base := r.base + "/scim/directory/" + r.dir.ID
