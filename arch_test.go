@@ -51,6 +51,7 @@ var onlyIn = map[string]string{
 	"github.com/pressly/goose/v3":                   "internal/store/sqlstore",
 	"github.com/wneessen/go-mail":                   "internal/mail",
 	"github.com/expr-lang/expr":                     "internal/workflow",
+	"github.com/robfig/cron/v3":                     "internal/workflow",
 	"github.com/dbos-inc/dbos-transact-golang/dbos": "internal/workflow/durable", // a change of engine changes one package
 }
 
