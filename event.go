@@ -31,8 +31,11 @@ type Event struct {
 	Operation    Operation `json:"operation"`
 	Key          string    `json:"key,omitempty"`     // the id of the key that asked for it
 	Request      string    `json:"request,omitempty"` // the id of the request
-	At           time.Time `json:"at"`                // UTC, microseconds: lastModified of the version
-	Undoes       int64     `json:"undoes,omitzero"`   // the Seq of the event that it undoes; 0: of none
+	// Cause is the run of a workflow that made the change; nil: none did. Of a
+	// change that came over the network it is what the request has claimed.
+	Cause  *Cause    `json:"cause,omitempty"`
+	At     time.Time `json:"at"`              // UTC, microseconds: lastModified of the version
+	Undoes int64     `json:"undoes,omitzero"` // the Seq of the event that it undoes; 0: of none
 	// Changes are the attributes that changed, in the order of the schema: of a
 	// create all that were set, of a delete all that there were.
 	Changes []Change `json:"changes,omitempty"`

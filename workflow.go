@@ -89,13 +89,3 @@ type RunError struct {
 	Message   string `json:"message"`
 	Temporary bool   `json:"temporary"` // another attempt may succeed
 }
-
-// A Cause says which run made a change.
-type Cause struct {
-	Run      string `json:"run"`
-	Step     string `json:"step"`
-	Workflow string `json:"workflow"`
-	// Depth counts the runs that led to it, itself included: 1 for a run that
-	// nothing but a person, a schedule or a change of somebody else started.
-	Depth int `json:"depth"`
-}

@@ -118,6 +118,10 @@ func (p *Plan) mark(changes []Change) {
 	}
 }
 
+// Source returns the answer that showed the user of whom the plan was made; nil
+// in a plan that asked no service.
+func (p *Plan) Source() *client.Answer { return p.answer }
+
 // Warns reports whether the plan has a change that is easily made by mistake, so
 // that somebody should agree to it.
 func (p *Plan) Warns() bool {

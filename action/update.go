@@ -26,6 +26,10 @@ type UpdateUser struct {
 	Keep bool
 	// IfMatch is the ETag that the user must still have. Empty: that of the plan.
 	IfMatch string
+	// Resumed says that the plan may have been carried out before, by an Apply
+	// whose answer was lost: a user who is as it was to become counts as updated,
+	// where a service does not do a request with an Idempotency-Key once by itself.
+	Resumed bool
 }
 
 // A Result is what an action did.
@@ -62,9 +66,9 @@ func (a *UpdateUser) Plan(ctx context.Context, in Input) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	validate, plan := ValidateUpdateUser, PlanUpdateUser
+	validate := ValidateUpdateUser
 	if a.Keep {
-		validate, plan = ValidateUpdateUserKeep, PlanUpdateUserKeep
+		validate = ValidateUpdateUserKeep
 	}
 	if err := validate(t, in); err != nil {
 		return nil, err
@@ -73,19 +77,34 @@ func (a *UpdateUser) Plan(ctx context.Context, in Input) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the user: %w", err)
 	}
+	return a.PlanOf(now.Answer, in)
+}
+
+// PlanOf is Plan of the user whom now shows: an answer to a GET of the whole
+// user, such as Plan.Source of an earlier plan. Of that, its body and its headers
+// ETag, Roster-Rule-Set and Roster-Rules count. It asks no service.
+func (a *UpdateUser) PlanOf(now *client.Answer, in Input) (*Plan, error) {
+	t, err := UserType(a.Rules)
+	if err != nil {
+		return nil, err
+	}
 	// Where it told none, or one of a newer server, the given rules stand in.
-	if told, err := scim.Rules(now.Answer.RuleSet()); err == nil {
-		if told, err = told.With(now.Answer.Rules()); err == nil && told != t.Rules {
+	if told, err := scim.Rules(now.RuleSet()); err == nil {
+		if told, err = told.With(now.Rules()); err == nil && told != t.Rules {
 			if t, err = UserType(told); err != nil {
 				return nil, err
 			}
 		}
 	}
-	p, err := plan(t, now.Answer.Body, in)
+	plan := PlanUpdateUser
+	if a.Keep {
+		plan = PlanUpdateUserKeep
+	}
+	p, err := plan(t, now.Body, in)
 	if err != nil {
 		return nil, err
 	}
-	p.answer = now.Answer
+	p.answer = now
 	return p, nil
 }
 
@@ -111,13 +130,22 @@ func (a *UpdateUser) Apply(ctx context.Context, p *Plan) (*Result, error) {
 	}
 	r.IfMatch = a.IfMatch
 	if r.IfMatch == "" {
-		if r.IfMatch = version(p.answer); r.IfMatch == "" {
-			if err := a.unchanged(ctx, p); err != nil {
-				return nil, err
-			}
+		r.IfMatch = version(p.answer)
+	}
+	var answer *client.Answer
+	if r.IfMatch == "" || a.Resumed && p.answer.RuleSet() == "" {
+		if answer, err = a.standing(ctx, p); err != nil {
+			return nil, err
 		}
 	}
-	answer, err := a.Client.Do(ctx, r)
+	if answer == nil {
+		answer, err = a.Client.Do(ctx, r)
+	}
+	if refused := (*scim.Error)(nil); a.Resumed && errors.As(err, &refused) && refused.Status == http.StatusPreconditionFailed {
+		if is, serr := a.standing(ctx, p); serr == nil && is != nil {
+			answer, err = is, nil
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("update the user: %w", err)
 	}
@@ -167,22 +195,25 @@ func version(a *client.Answer) string {
 	return tag
 }
 
-// unchanged reads the user again and returns a *ChangedError unless it is as it
-// was.
-func (a *UpdateUser) unchanged(ctx context.Context, p *Plan) error {
+// standing reads the user again. It returns what it has read when Resumed is set
+// and the user is as planned, nil when it is as it was, and else a *ChangedError.
+func (a *UpdateUser) standing(ctx context.Context, p *Plan) (*client.Answer, error) {
 	now, err := a.Client.Users().Get(ctx, p.UserID, nil)
 	if err != nil {
-		return fmt.Errorf("read the user again: %w", err)
+		return nil, fmt.Errorf("read the user again: %w", err)
 	}
 	is, err := readUser(p.typ, now.Answer.Body)
 	if err != nil {
-		return fmt.Errorf("the user as the service shows it: %w", err)
+		return nil, fmt.Errorf("the user as the service shows it: %w", err)
+	}
+	if a.Resumed && len(Changes(p.next, is))+len(changesOfUnknown(p.typ, p.Body, now.Answer.Body)) == 0 {
+		return now.Answer, nil
 	}
 	changes := append(Changes(p.current, is), changesOfUnknown(p.typ, p.document, now.Answer.Body)...)
 	if len(changes) > 0 {
-		return &ChangedError{p.UserID, changes}
+		return nil, &ChangedError{p.UserID, changes}
 	}
-	return nil
+	return nil, nil
 }
 
 // Run is Plan and Apply in one.

@@ -45,6 +45,11 @@ type Client struct {
 	// is as good as once: GET, PUT, DELETE, and a Patch that says so. Create
 	// looks first.
 	Retries int
+	// Resumed says that the caller may have made the same calls before, and died
+	// or lost the answer. Then a Delete of what is not there is done, and so is a
+	// Create of a user or group that is there with all that it was to have. A
+	// Roster needs this for nothing: it repeats its answer to an Idempotency-Key.
+	Resumed bool
 	// RetryWait is the wait before the first retry; it doubles with each, less
 	// up to a half at random. Zero: 500 ms.
 	RetryWait time.Duration

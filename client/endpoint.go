@@ -113,7 +113,8 @@ func (e Endpoint[T]) Create(ctx context.Context, v *T, o *WriteOptions) (*T, err
 		}
 		sent += failed.Attempts
 		failed.Attempts = sent
-		if !failed.unsure || ctx.Err() != nil {
+		unsure := failed.unsure || failed.resumed(e.c, http.StatusConflict)
+		if !unsure || ctx.Err() != nil {
 			return nil, err
 		}
 		found, same, lerr := e.made(ctx, v)
@@ -220,6 +221,10 @@ func (e Endpoint[T]) Delete(ctx context.Context, id string, o *DeleteOptions) er
 		return err
 	}
 	_, err = e.c.Do(ctx, &Request{Method: http.MethodDelete, Path: path, IfMatch: o.IfMatch, IdempotencyKey: o.IdempotencyKey})
+	var failed *Error
+	if errors.As(err, &failed) && failed.resumed(e.c, http.StatusNotFound) {
+		return nil
+	}
 	return goneAfterAll(err)
 }
 
@@ -231,6 +236,12 @@ func goneAfterAll(err error) error {
 		return nil
 	}
 	return err
+}
+
+// resumed reports whether a service that repeats no answers refused with that
+// status what an earlier call may have done (Client.Resumed).
+func (e *Error) resumed(c *Client, status int) bool {
+	return c.Resumed && !c.isRoster.Load() && e.Answer != nil && e.Answer.Status == status
 }
 
 // change sends a PUT or PATCH and reads its answer.

@@ -243,6 +243,9 @@ func eventLine(e *roster.Event) string {
 
 // eventNotes are what is to be said of an event beside what changed.
 func eventNotes(e *roster.Event) (notes []string) {
+	if e.Cause != nil {
+		notes = append(notes, fmt.Sprintf("(by run %s of %s, step %s)", e.Cause.Run, e.Cause.Workflow, e.Cause.Step))
+	}
 	if e.Undoes > 0 {
 		notes = append(notes, fmt.Sprintf("(undoes event %d)", e.Undoes))
 	}

@@ -19,6 +19,8 @@ import (
 type Call struct {
 	Key     string // the id of the API key
 	Request string // the id of the request
+	// Cause is the run that asks for it; nil: none does.
+	Cause *roster.Cause
 	// IfMatch is the condition on the version; nil: none.
 	IfMatch *Condition
 	// Links asks for the links of the result: the groups of a user, the members of
@@ -452,7 +454,7 @@ func later(now, t time.Time) time.Time {
 func newEvent(rec *store.Record, op roster.Operation, c Call, diff []scim.Difference, more ...roster.Change) *roster.Event {
 	e := &roster.Event{
 		ID: uuid.Must(uuid.NewV7()).String(), Directory: rec.Directory, ResourceType: rec.Type, Resource: rec.ID, Version: rec.Version,
-		Operation: op, Key: c.Key, Request: c.Request, At: rec.Modified, Undoes: c.Undoes,
+		Operation: op, Key: c.Key, Request: c.Request, Cause: c.Cause, At: rec.Modified, Undoes: c.Undoes,
 		Changes: make([]roster.Change, len(diff)),
 	}
 	for i, d := range diff {

@@ -14,8 +14,16 @@ import (
 )
 
 // authenticate sets the key of a request: the Bearer token of its Authorization
-// header, whose scheme ignores case (RFC 9110 section 11.1).
+// header, whose scheme ignores case (RFC 9110 section 11.1). A request on a local
+// transport has the key that this was made with.
 func (s *Server) authenticate(r *request) error {
+	if l := localOf(r.Request); l != nil {
+		if !l.key.Live(s.Now()) {
+			return scim.Errorf(401, "", "Unauthorized; the key %s has expired or was revoked: deploy the workflow again with another one", l.key.ID)
+		}
+		r.key = l.key
+		return s.limits.allow(r)
+	}
 	header := r.Header.Get("Authorization")
 	scheme, token, _ := strings.Cut(header, " ")
 	token = strings.TrimSpace(token)

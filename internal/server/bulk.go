@@ -254,7 +254,7 @@ func (j *bulkJob) fail(i int, err error) {
 // sub returns the request that an operation stands for.
 func (j *bulkJob) sub(i int, o scim.BulkOperation, w http.ResponseWriter) *request {
 	r := j.request
-	sub := &request{w: w, id: r.id, start: r.start, route: r.route, base: r.base, scim: true, dir: r.dir, key: r.key}
+	sub := &request{w: w, id: r.id, start: r.start, route: r.route, base: r.base, scim: true, dir: r.dir, key: r.key, cause: r.cause}
 	sub.Request = (&http.Request{
 		Method: o.Method, Header: make(http.Header), ContentLength: int64(len(o.Data)),
 		// No resource is in the response (RFC 7644 section 3.7.3): what is not

@@ -138,7 +138,8 @@ func (s *Server) undo(r *request) error {
 		return err
 	}
 	r.resource = e.Resource
-	c := directory.Call{Key: r.key.ID, Request: r.id, IfMatch: condition(r.Header["If-Match"])}
+	c := r.call()
+	c.IfMatch = condition(r.Header["If-Match"])
 	u, err := r.dir.Undo(r.Context(), c, e, o)
 	if err != nil {
 		return err
@@ -193,7 +194,9 @@ func (s *Server) trash(r *request) error {
 }
 
 func (s *Server) restore(r *request) error {
-	res, err := r.dir.Restore(r.Context(), directory.Call{Key: r.key.ID, Request: r.id, Links: true}, r.PathValue("resource"))
+	c := r.call()
+	c.Links = true
+	res, err := r.dir.Restore(r.Context(), c, r.PathValue("resource"))
 	if err != nil {
 		return err
 	}

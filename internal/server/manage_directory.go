@@ -34,7 +34,8 @@ func (s *Server) replaceSchemas(r *request) error {
 }
 
 func (s *Server) update(r *request, u roster.DirectoryUpdate, send func(*roster.Directory) error) error {
-	c := directory.Call{Key: r.key.ID, Request: r.id, IfMatch: condition(r.Header["If-Match"])}
+	c := r.call()
+	c.IfMatch = condition(r.Header["If-Match"])
 	switch r.query().Get("plan") {
 	case "true":
 		plan, err := s.dirs.PlanUpdate(r.Context(), c, r.dir.ID, u)

@@ -104,7 +104,7 @@ func (s *Server) unlinkAccount(r *request) error {
 		return err
 	}
 	r.dir, r.resource = d, r.PathValue("user")
-	if _, err := d.UnlinkAccount(r.Context(), directory.Call{Key: r.key.ID, Request: r.id}, r.resource); err != nil {
+	if _, err := d.UnlinkAccount(r.Context(), r.call(), r.resource); err != nil {
 		return err
 	}
 	r.send(http.StatusNoContent, nil, nil)
@@ -112,7 +112,7 @@ func (s *Server) unlinkAccount(r *request) error {
 }
 
 func (s *Server) deleteAccount(r *request) error {
-	gone, err := s.dirs.DeleteAccount(r.Context(), directory.Call{Key: r.key.ID, Request: r.id}, r.PathValue("account"))
+	gone, err := s.dirs.DeleteAccount(r.Context(), r.call(), r.PathValue("account"))
 	for _, l := range gone { // each directory is told of its own
 		one := *r
 		one.status, one.resource = http.StatusNoContent, l.User
@@ -131,7 +131,9 @@ func (s *Server) deleteAccount(r *request) error {
 // such call.
 func (s *Server) linkAccount(r *request) error {
 	r.resource = r.PathValue("user")
-	res, err := r.dir.LinkAccount(r.Context(), directory.Call{Key: r.key.ID, Request: r.id, Links: true}, r.resource)
+	c := r.call()
+	c.Links = true
+	res, err := r.dir.LinkAccount(r.Context(), c, r.resource)
 	if err != nil {
 		return err
 	}

@@ -305,10 +305,9 @@ func (s *Server) write(r *request, t *scim.Type, ch change) error {
 			return err
 		}
 	}
-	c := directory.Call{
-		Key: r.key.ID, Request: r.id, IfMatch: condition(r.Header["If-Match"]),
-		Links: ch.status != http.StatusNoContent && showsLinks(t, p), MaxLinks: ch.maxLinks,
-	}
+	c := r.call()
+	c.IfMatch = condition(r.Header["If-Match"])
+	c.Links, c.MaxLinks = ch.status != http.StatusNoContent && showsLinks(t, p), ch.maxLinks
 	render := func(res *directory.Result, dst []byte) (*answer, error) {
 		a := &answer{
 			Status: ch.status, Resource: res.ID,

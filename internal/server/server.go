@@ -136,6 +136,7 @@ type request struct {
 	me    bool // /Me: a user is read or written as its own
 	dir   *directory.Directory
 	key   *roster.Key
+	cause *roster.Cause // the run that sends it, or that it says sends it; nil: none
 
 	status   int
 	resource string // the id of the resource, once it is known to be one
@@ -159,6 +160,11 @@ func (s *Server) serve(w http.ResponseWriter, hr *http.Request) {
 		}
 	}()
 	r.base = s.baseOf(hr)
+	if l := localOf(hr); l != nil {
+		r.cause = l.cause
+	} else if claim := hr.Header.Get(roster.CauseHeader); claim != "" {
+		r.cause = roster.ParseCause(claim)
+	}
 	if err := s.dispatch(r); err != nil {
 		s.fail(r, err)
 	}
@@ -300,6 +306,11 @@ func newID() string {
 		}
 	}
 	return hex.EncodeToString(b[:])
+}
+
+// call returns what the rules know of a request.
+func (r *request) call() directory.Call {
+	return directory.Call{Key: r.key.ID, Request: r.id, Cause: r.cause}
 }
 
 // send writes an answer.

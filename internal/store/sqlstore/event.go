@@ -11,16 +11,16 @@ import (
 	"github.com/roster-scim/roster/internal/store"
 )
 
-const eventColumns = `seq, id, type, resource, version, operation, key_id, request_id, at, purged, changes, undoes`
+const eventColumns = `seq, id, type, resource, version, operation, key_id, request_id, at, purged, changes, undoes, cause`
 
 var (
 	// On PostgreSQL the statement has its lock on the table, by which settled
 	// tells which transactions may hold a seq, before nextval is called.
 	insertEvent = differ(
-		`INSERT INTO events (directory, id, type, resource, version, operation, key_id, request_id, at, purged, changes, undoes, prev_seq, seq)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-		`INSERT INTO events (directory, id, type, resource, version, operation, key_id, request_id, at, purged, changes, undoes, prev_seq, seq)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, nextval('event_seq'))`)
+		`INSERT INTO events (directory, id, type, resource, version, operation, key_id, request_id, at, purged, changes, undoes, cause, prev_seq, seq)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		`INSERT INTO events (directory, id, type, resource, version, operation, key_id, request_id, at, purged, changes, undoes, cause, prev_seq, seq)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, nextval('event_seq'))`)
 	listEvents = same(`SELECT ` + eventColumns + ` FROM events
 		WHERE directory = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4`)
 	lastEvents = same(`SELECT ` + eventColumns + ` FROM events
@@ -49,7 +49,7 @@ func chain(columns, where string) *statement {
 	const first = `WITH RECURSIVE chain AS (SELECT ` + eventColumns + `, prev_seq FROM events WHERE directory = $1 AND seq = $2 UNION ALL `
 	rest := `) SELECT ` + columns + ` FROM chain WHERE ` + where
 	return differ(
-		first+`SELECT e.seq, e.id, e.type, e.resource, e.version, e.operation, e.key_id, e.request_id, e.at, e.purged, e.changes, e.undoes, e.prev_seq
+		first+`SELECT e.seq, e.id, e.type, e.resource, e.version, e.operation, e.key_id, e.request_id, e.at, e.purged, e.changes, e.undoes, e.cause, e.prev_seq
 			FROM chain CROSS JOIN events e WHERE e.directory = $1 AND e.seq = chain.prev_seq`+rest,
 		first+`SELECT e.* FROM chain CROSS JOIN LATERAL (
 			SELECT `+eventColumns+`, prev_seq FROM events WHERE directory = $1 AND seq = chain.prev_seq LIMIT 1) e`+rest)
@@ -61,7 +61,7 @@ func chain(columns, where string) *statement {
 func (t *tx) append(e *roster.Event, prev int64) (seq int64, err error) {
 	changes := appendChanges(make([]byte, 0, 1024), e.Changes, true)
 	seq, err = t.addEvent(e.Directory, e.ID, e.ResourceType, e.Resource, e.Version, string(e.Operation),
-		e.Key, e.Request, micros(e.At), truth(e.Purged), changes, e.Undoes, prev)
+		e.Key, e.Request, micros(e.At), truth(e.Purged), changes, e.Undoes, e.Cause.String(), prev)
 	return seq, wrap(err, "append event")
 }
 
@@ -119,6 +119,7 @@ func queryEvents(c conn, directory string, s *statement, args ...any) (list []*r
 		var err error
 		e.Changes, err = parseChanges(row.bytes(10))
 		e.Undoes = row.int(11)
+		e.Cause = roster.ParseCause(row.text(12))
 		list = append(list, e)
 		return err
 	}, args...)

@@ -49,6 +49,7 @@ func testEvents(t *testing.T, s store.Store) {
 			if i == 5 {
 				e.Changes, e.Key, e.Request, e.Operation = nil, "", "", roster.OpDelete
 				e.Undoes = 4
+				e.Cause = &roster.Cause{Run: "run-1", Step: "update", Workflow: "w", Depth: 2}
 			}
 			if err := put(tx, r, e); err != nil {
 				return err
