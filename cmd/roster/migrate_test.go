@@ -47,9 +47,9 @@ func migrate(t *testing.T, db []string, checkDry func(), exec func(string)) {
 			t.Errorf("migrate %q: got %q, want %q", flags, stdout, want)
 		}
 	}
-	run("schema version 0 of 2\nwould apply 00001_start\nwould apply 00002_groups\n", "--dry-run")
+	run("schema version 0 of 3\nwould apply 00001_start\nwould apply 00002_groups\nwould apply 00003_connections\n", "--dry-run")
 	checkDry()
-	run("applied 00001_start\napplied 00002_groups\nschema version 2\n")
+	run("applied 00001_start\napplied 00002_groups\napplied 00003_connections\nschema version 3\n")
 	run("schema version 2\n")
 	run("schema version 2 of 2\n", "--dry-run")
 	s := serve(t, nil, db...)
@@ -59,7 +59,7 @@ func migrate(t *testing.T, db []string, checkDry func(), exec func(string)) {
 	s.finish(t, syscall.SIGTERM, exitOK)
 
 	exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, " + map[bool]string{true: "true", false: "1"}[db[0] == "--db"] + ")")
-	const newer = "schema version 999 is newer than this program's, 2: use the newer program"
+	const newer = "schema version 999 is newer than this program's, 3: use the newer program"
 	refuse(t, nil, exitError, newer, append([]string{"serve", "--listen", "127.0.0.1:0"}, db...)...)
 	refuse(t, nil, exitError, newer, append([]string{"migrate"}, db...)...)
 	run("schema version 999 of 2\n", "--dry-run")

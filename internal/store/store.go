@@ -112,6 +112,12 @@ type Trashed struct {
 	Key     string    // the id of the key that deleted it
 }
 
+// A Connection is a roster.Connection with its key.
+type Connection struct {
+	roster.Connection
+	Sealed []byte // its key, sealed: opaque to the store
+}
+
 // An Answer is what was answered to a request that carried an Idempotency-Key.
 type Answer struct {
 	Hash    [32]byte  // of the request: method, target and body
@@ -170,6 +176,12 @@ type Reader interface {
 	// the newest first. It reads all events that are newer, too. Where Prune has
 	// erased an event, the history ends.
 	History(directory, typ, id string, before int64, limit int) ([]*roster.Event, error)
+
+	// GetConnection returns a connection that a directory owns, or ErrNotFound.
+	GetConnection(directory, name string) (*Connection, error)
+	// ListConnections returns the connections that a directory owns, in the order
+	// of their names.
+	ListConnections(directory string) ([]*Connection, error)
 
 	// GetSetting returns what PutSetting kept, or ErrNotFound.
 	GetSetting(name string) ([]byte, error)
@@ -241,8 +253,8 @@ type Tx interface {
 	// returns ErrStale; ErrExists when another directory is the default and
 	// d.Default is set.
 	ReplaceDirectory(d *roster.Directory) error
-	// DeleteDirectory makes a directory and its keys vanish at once, or returns
-	// ErrNotFound. Prune then erases what it held.
+	// DeleteDirectory makes a directory, its keys and its connections vanish at
+	// once, or returns ErrNotFound. Prune then erases what it held.
 	DeleteDirectory(id string) error
 
 	// CreateKey adds k; ErrExists when the id or the digest is taken.
@@ -250,6 +262,18 @@ type Tx interface {
 	// ReplaceKey stores k, whose id and digest stay as they are, or returns
 	// ErrNotFound.
 	ReplaceKey(k *roster.Key) error
+
+	// CreateConnection adds c; ErrExists when its name is taken in the directory,
+	// ErrNotFound when there is no such directory.
+	CreateConnection(c *Connection) error
+	// ReplaceConnection stores c, but for Created, in the place of the version
+	// c.Version-1, or returns ErrStale.
+	ReplaceConnection(c *Connection) error
+	// ResealConnection stores c.Sealed, and nothing else, in the version c.Version,
+	// or returns ErrStale.
+	ResealConnection(c *Connection) error
+	// DeleteConnection removes that version of a connection, or returns ErrStale.
+	DeleteConnection(directory, name string, version int64) error
 
 	// Reserve begins a request that carries the Idempotency-Key name, of the
 	// API key keyID. The first to reserve gets nil and, with Keep, leaves its

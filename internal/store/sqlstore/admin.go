@@ -147,7 +147,10 @@ func (t *tx) DeleteDirectory(id string) error {
 	if n == 0 {
 		return store.ErrNotFound
 	}
-	return wrap(t.later(deleteDirectoryKeys, false, id), "delete directory")
+	if err := t.later(deleteDirectoryKeys, false, id); err != nil {
+		return wrap(err, "delete directory")
+	}
+	return wrap(t.later(deleteDirectoryConnections, false, id), "delete directory")
 }
 
 const keyColumns = `id, digest, directory, name, prefix, scopes, created, expires, revoked, last_used, user_id`

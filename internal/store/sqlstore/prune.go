@@ -18,8 +18,8 @@ var (
 
 	eraseTerms  = erase("terms", "directory, type, attribute, value, id", `directory = $1`)
 	eraseClaims = erase("claims", "directory, type, attribute, value", `directory = $1`)
-	// eraseDirectory are the tables that belong to a directory; keys again, for a
-	// transaction may have added one while the directory was deleted.
+	// eraseDirectory are the tables that belong to a directory; keys and connections
+	// again, for a transaction may have added one while the directory was deleted.
 	eraseDirectory = []*statement{
 		erase("resources", "rowid", `directory = $1`),
 		eraseTerms,
@@ -29,6 +29,7 @@ var (
 		erase("trash", "rowid", `directory = $1`),
 		erase("answers", "rowid", `directory = $1`),
 		erase("keys", "rowid", `directory = $1`),
+		erase("connections", "rowid", `directory = $1`),
 		erase("events", "rowid", `directory = $1`),
 	}
 	eraseAnswers = erase("answers", "rowid", `directory = $1 AND created < $2`)

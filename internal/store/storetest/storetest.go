@@ -103,6 +103,8 @@ func tests() []test {
 		{name: "DeleteDirectory", fn: testDeleteDirectory},
 		{name: "Keys", fn: testKeys},
 		{name: "Touch", fn: testTouch},
+		{name: "Connections", fn: testConnections},
+		{name: "ConnectionsConcurrent", fn: testConnectionsConcurrent},
 		{name: "Settings", fn: testSettings},
 		{name: "PruneByAge", fn: testPruneByAge},
 		{name: "ContextEnded", fn: testContextEnded},
