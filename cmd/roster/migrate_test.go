@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/roster-scim/roster/internal/pgtest"
+	"github.com/roster-scim/roster/internal/store/sqlstore"
 )
 
 func TestMigrate_SQLite(t *testing.T) {
@@ -47,22 +49,34 @@ func migrate(t *testing.T, db []string, checkDry func(), exec func(string)) {
 			t.Errorf("migrate %q: got %q, want %q", flags, stdout, want)
 		}
 	}
-	run("schema version 0 of 3\nwould apply 00001_start\nwould apply 00002_groups\nwould apply 00003_connections\n", "--dry-run")
+	empty, err := sqlstore.ReadSchema(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "none.db"))
+	if err != nil || len(empty.Pending) == 0 {
+		t.Fatalf("got %v, %v; want the migrations that there are", empty, err)
+	}
+	latest := fmt.Sprint(empty.Latest)
+	each := func(verb string) (lines string) {
+		for _, name := range empty.Pending {
+			lines += verb + " " + name + "\n"
+		}
+		return lines
+	}
+	run("schema version 0 of "+latest+"\n"+each("would apply"), "--dry-run")
 	checkDry()
-	run("applied 00001_start\napplied 00002_groups\napplied 00003_connections\nschema version 3\n")
-	run("schema version 2\n")
-	run("schema version 2 of 2\n", "--dry-run")
+	run(each("applied") + "schema version " + latest + "\n")
+	run("schema version " + latest + "\n")
+	current := "schema version " + latest + " of " + latest + "\n"
+	run(current, "--dry-run")
 	s := serve(t, nil, db...)
 	s.useDefault(t)
 	s.must(t, http.StatusCreated, "POST", s.users(""), userBody("ada", "Engineer"))
-	run("schema version 2 of 2\n", "--dry-run") // also while it is served
+	run(current, "--dry-run") // also while it is served
 	s.finish(t, syscall.SIGTERM, exitOK)
 
 	exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, " + map[bool]string{true: "true", false: "1"}[db[0] == "--db"] + ")")
-	const newer = "schema version 999 is newer than this program's, 3: use the newer program"
+	newer := "schema version 999 is newer than this program's, " + latest + ": use the newer program"
 	refuse(t, nil, exitError, newer, append([]string{"serve", "--listen", "127.0.0.1:0"}, db...)...)
 	refuse(t, nil, exitError, newer, append([]string{"migrate"}, db...)...)
-	run("schema version 999 of 2\n", "--dry-run")
+	run("schema version 999 of "+latest+"\n", "--dry-run")
 	exec("DELETE FROM goose_db_version WHERE version_id = 999")
 	s = serve(t, nil, db...)
 	s.useDefault(t)
