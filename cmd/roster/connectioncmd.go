@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/roster-scim/roster/internal/workflow"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -145,7 +146,7 @@ func runConnectionAdd(ctx context.Context, g *globals, o *connectionAddOptions) 
 			return err
 		}
 		if o.preset == "roster" && !r.Roster {
-			return &diagnosis{what: "the service at " + c.BaseURL + " is no Roster", next: "roster connection add " + o.as + " without --preset"}
+			return &workflow.Diagnosis{What: "the service at " + c.BaseURL + " is no Roster", Next: "roster connection add " + o.as + " without --preset"}
 		}
 		saved.Directory, saved.RuleSet = r.Directory, r.RuleSet
 		r.warn(g.stderr)

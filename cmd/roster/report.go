@@ -16,6 +16,7 @@ import (
 	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/client"
 	"github.com/roster-scim/roster/internal/apply"
+	"github.com/roster-scim/roster/internal/workflow"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -47,7 +48,7 @@ func report(w io.Writer, cmd *cobra.Command, err error) {
 		se    *scim.Error
 		ce    *client.Error
 		he    *hintedError
-		found *diagnosis
+		found *workflow.Diagnosis
 		other *action.ChangedError
 		diff  *differsError
 		rows  *apply.Faults
@@ -59,8 +60,8 @@ func report(w io.Writer, cmd *cobra.Command, err error) {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(w, "roster: interrupted")
 	case errors.As(err, &found):
-		fmt.Fprintln(w, "roster:", found.what)
-		next = found.next
+		fmt.Fprintln(w, "roster:", printable(found.What))
+		next = printable(found.Next)
 		if errors.As(err, &se) && se.Detail != "" {
 			fmt.Fprintf(w, "  answer: %s (%d)\n", printable(se.Detail), se.Status)
 		}
