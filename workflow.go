@@ -24,6 +24,9 @@ type Workflow struct {
 	Created  time.Time `json:"created"`  // UTC, microseconds
 	Modified time.Time `json:"modified"` // UTC, microseconds
 	Version  int64     `json:"version"`  // from 1, up by one with each change
+	// Held counts the changes that its triggers select and that did not start it,
+	// because they were made by its own runs or too deep in a chain of runs.
+	Held int64 `json:"held,omitzero"`
 }
 
 // A RunStatus is how far a run, or a step of one, has come.

@@ -118,6 +118,21 @@ type Connection struct {
 	Sealed []byte // its key, sealed: opaque to the store
 }
 
+// A Workflow is a deployed workflow, with what its triggers go by.
+type Workflow struct {
+	roster.Workflow
+	Since  int64     // its triggers see events with a greater Seq alone
+	Active time.Time // UTC, microseconds: its schedules start runs at later times alone
+}
+
+// A Dispatch says how far the events of a directory were given to the triggers of
+// its workflows.
+type Dispatch struct {
+	Directory string
+	Seq       int64 // of the last event that was
+	Changed   int64 // goes up with each change of the directory's workflows
+}
+
 // An Answer is what was answered to a request that carried an Idempotency-Key.
 type Answer struct {
 	Hash    [32]byte  // of the request: method, target and body
@@ -182,6 +197,19 @@ type Reader interface {
 	// ListConnections returns the connections that a directory owns, in the order
 	// of their names.
 	ListConnections(directory string) ([]*Connection, error)
+
+	// GetWorkflow returns a deployed workflow, or ErrNotFound.
+	GetWorkflow(directory, name string) (*Workflow, error)
+	// ListWorkflows returns the workflows of a directory in the order of their
+	// names.
+	ListWorkflows(directory string) ([]*Workflow, error)
+	// ListDispatches returns those of all directories in which a workflow was ever
+	// created.
+	ListDispatches() ([]Dispatch, error)
+	// CountEvents returns how many events of a directory have a greater Seq than
+	// after, or limit when there are more. It counts those that Events still holds
+	// back.
+	CountEvents(directory string, after int64, limit int) (int64, error)
 
 	// GetSetting returns what PutSetting kept, or ErrNotFound.
 	GetSetting(name string) ([]byte, error)
@@ -274,6 +302,20 @@ type Tx interface {
 	ResealConnection(c *Connection) error
 	// DeleteConnection removes that version of a connection, or returns ErrStale.
 	DeleteConnection(directory, name string, version int64) error
+
+	// CreateWorkflow adds w; ErrExists when its name is taken in the directory,
+	// ErrNotFound when there is no such directory. The Dispatch of the directory
+	// begins at w.Since with its first workflow, and is changed by each.
+	CreateWorkflow(w *Workflow) error
+	// ReplaceWorkflow stores w, but for Created and Held, in the place of the
+	// version w.Version-1, or returns ErrStale.
+	ReplaceWorkflow(w *Workflow) error
+	// DeleteWorkflow removes that version of a workflow, or returns ErrStale.
+	DeleteWorkflow(directory, name string, version int64) error
+	// MoveDispatch writes down that the events of a directory up to seq were
+	// dispatched, unless later ones were, and adds to Held of its workflows, by
+	// name; one that is gone is passed over.
+	MoveDispatch(directory string, seq int64, held map[string]int64) error
 
 	// Reserve begins a request that carries the Idempotency-Key name, of the
 	// API key keyID. The first to reserve gets nil and, with Keep, leaves its

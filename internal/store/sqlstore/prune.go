@@ -31,6 +31,8 @@ var (
 		erase("keys", "rowid", `directory = $1`),
 		erase("connections", "rowid", `directory = $1`),
 		erase("events", "rowid", `directory = $1`),
+		erase("workflows", "rowid", `directory = $1`),
+		erase("dispatches", "directory", `directory = $1`),
 	}
 	eraseAnswers = erase("answers", "rowid", `directory = $1 AND created < $2`)
 	eraseTrash   = erase("trash", "rowid", `directory = $1 AND deleted < $2`)
