@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -37,6 +38,7 @@ func serve(t *testing.T, steps ...step) *script {
 	s := new(script)
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		s.mu.Lock()
 		n := min(len(s.seen), len(steps)-1)
 		line := r.Method + " " + r.URL.RequestURI()
@@ -248,6 +250,8 @@ func TestRetryAfter_BothForms(t *testing.T) {
 		{" 0 ", "", 0, true},
 		{"-3", "", 0, true},
 		{"99999999999", "", maxRetryAfter, true},
+		{"99999999999999999999999", "", maxRetryAfter, true},
+		{"-99999999999999999999999", "", 0, true},
 		{now.Add(9 * time.Second).Format(http.TimeFormat), "", 9 * time.Second, true},
 		{now.Add(9 * time.Second).Format(http.TimeFormat), now.Add(5 * time.Second).Format(http.TimeFormat), 4 * time.Second, true},
 		{now.Add(-time.Hour).Format(http.TimeFormat), "", 0, true},
@@ -285,6 +289,18 @@ func TestRetryAfter_IsKept(t *testing.T) {
 				t.Errorf("tried again after %v", took)
 			}
 		})
+	}
+}
+
+// TestRetryAfter_ThatIsOver waits as if nothing were asked: a service whose clock is
+// wrong is not hurried.
+func TestRetryAfter_ThatIsOver(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"0", "-5", time.Now().UTC().Add(-time.Hour).Format(http.TimeFormat)} {
+		resp := &http.Response{Header: http.Header{"Retry-After": {value}}}
+		if got, least := backoff(time.Second, time.Minute, 3, resp), 4*time.Second; got < least || got > 2*least {
+			t.Errorf("%s: got a wait of %v, want %v to %v", value, got, least, 2*least)
+		}
 	}
 }
 

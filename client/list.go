@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -40,22 +41,27 @@ type ListOptions struct {
 // Where the service offers cursors (RFC 9865), the pages of a list that has more
 // than one are by cursor. Else they are by index: what changes while it runs may
 // be seen twice or not at all. A service that repeats a page, as those do that
-// do not follow startIndex, ends it with an error.
+// do not follow startIndex in a URL, is asked for the rest by Search; when that
+// repeats it too, the list ends with an error.
 func (e Endpoint[T]) List(ctx context.Context, o *ListOptions) iter.Seq2[*T, error] {
-	return e.list(ctx, o, func(p pageAt) (*Request, error) {
-		q, err := p.query()
-		return &Request{Method: http.MethodGet, Path: e.path, Query: q}, err
-	})
+	return e.list(ctx, o, e.askList, e.askSearch)
+}
+
+func (e Endpoint[T]) askList(p pageAt) (*Request, error) {
+	q, err := p.query()
+	return &Request{Method: http.MethodGet, Path: e.path, Query: q}, err
+}
+
+func (e Endpoint[T]) askSearch(p pageAt) (*Request, error) {
+	body, err := p.search()
+	return &Request{Method: http.MethodPost, Path: e.path + "/.search", Body: body, reads: true}, err
 }
 
 // Search is List by POST (RFC 7644 section 3.4.3): the filter, which may hold
 // personal data or be long, is in no URL. A service without it answers with a
 // *scim.Error, status 404, 405 or 501.
 func (e Endpoint[T]) Search(ctx context.Context, o *ListOptions) iter.Seq2[*T, error] {
-	return e.list(ctx, o, func(p pageAt) (*Request, error) {
-		body, err := p.search()
-		return &Request{Method: http.MethodPost, Path: e.path + "/.search", Body: body, reads: true}, err
-	})
+	return e.list(ctx, o, e.askSearch, nil)
 }
 
 // Search goes through the resources of all types that o selects (RFC 7644
@@ -132,12 +138,13 @@ func (p pageAt) search() (jsontext.Value, error) {
 // from them.
 const maxEmptyPages = 100
 
-// list goes through the pages that ask asks for.
-func (e Endpoint[T]) list(ctx context.Context, o *ListOptions, ask func(pageAt) (*Request, error)) iter.Seq2[*T, error] {
+// list goes through the pages that ask asks for, and from where they repeat
+// through those of instead, unless it is nil.
+func (e Endpoint[T]) list(ctx context.Context, o *ListOptions, ask, instead func(pageAt) (*Request, error)) iter.Seq2[*T, error] {
 	if o == nil {
 		o = new(ListOptions)
 	}
-	get := func(p pageAt) (*page[T], error) {
+	get := func(ask func(pageAt) (*Request, error), p pageAt) (*page[T], error) {
 		r, err := ask(p)
 		if err != nil {
 			return nil, err
@@ -145,20 +152,26 @@ func (e Endpoint[T]) list(ctx context.Context, o *ListOptions, ask func(pageAt) 
 		return e.page(ctx, r)
 	}
 	return func(yield func(*T, error) bool) {
+		ask, instead := ask, instead
 		at := pageAt{ListOptions: o, start: max(o.StartIndex, 1)}
 		if cfg := e.c.config.Load(); cfg != nil && cfg.Pagination.Cursor && at.start == 1 {
 			at.start, at.byCursor = 0, true
 		}
-		seen := make(map[[sha256.Size]byte]bool) // the pages, by their bytes
-		var first string                         // the id of the first of the page before
+		seen := make(map[[sha256.Size]byte]bool) // the pages, by their bytes and by the id of their first
 		for empty := 0; ; {
-			p, err := get(at)
+			p, err := get(ask, at)
 			if err == nil && !at.byCursor && at.start == 1 && p.nextCursor == "" && p.total > int64(len(p.resources)) && e.c.hasCursors(ctx) {
 				at.start, at.byCursor = 0, true
-				p, err = get(at)
+				p, err = get(ask, at)
 			}
 			if err == nil {
-				err = repeated(p, seen, first, &at)
+				err = repeated(p, seen, &at)
+				if err != nil && instead != nil && !at.byCursor {
+					if other, oerr := get(instead, at); oerr == nil && repeated(other, seen, &at) == nil {
+						p, err = other, nil
+					}
+					ask, instead = instead, nil
+				}
 			}
 			if err != nil {
 				yield(nil, err)
@@ -169,7 +182,6 @@ func (e Endpoint[T]) list(ctx context.Context, o *ListOptions, ask func(pageAt) 
 					return
 				}
 			}
-			first = p.first
 			switch {
 			case p.nextCursor != "":
 				at.cursor, at.start, at.byCursor = p.nextCursor, 0, true
@@ -190,20 +202,21 @@ func (e Endpoint[T]) list(ctx context.Context, o *ListOptions, ask func(pageAt) 
 
 // repeated returns an error when a page is one that was there already, which
 // would go on for ever.
-func repeated[T any](p *page[T], seen map[[sha256.Size]byte]bool, first string, at *pageAt) error {
+func repeated[T any](p *page[T], seen map[[sha256.Size]byte]bool, at *pageAt) error {
 	if at.byCursor && p.nextCursor != "" && p.nextCursor == at.cursor {
 		return errors.New("list: the service gives the cursor of a page as that of the next")
 	}
 	if len(p.resources) == 0 {
 		return nil
 	}
-	if seen[p.sum] || p.first != "" && p.first == first {
+	first := sha256.Sum256([]byte(p.first))
+	if seen[p.sum] || p.first != "" && seen[first] {
 		if at.byCursor {
 			return errors.New("list: the service gives a page twice, by different cursors")
 		}
-		return fmt.Errorf("list: the page from %d begins as an earlier one did: the service does not page by startIndex; Search may do better", at.start)
+		return fmt.Errorf("list: the page from %d begins as an earlier one did: the service does not page by startIndex; narrow the list with a filter", at.start)
 	}
-	seen[p.sum] = true
+	seen[p.sum], seen[first] = true, true
 	return nil
 }
 
@@ -272,6 +285,10 @@ func (e Endpoint[T]) page(ctx context.Context, r *Request) (*page[T], error) {
 	return p, nil
 }
 
+// maxPage bounds the resources of one page: many that are next to nothing would
+// take far more memory than Client.MaxAnswer.
+const maxPage = 100_000
+
 // documents returns the resources of a list: null or absent are none, and one
 // that is in no array is the only one.
 func documents(v jsontext.Value) ([]jsontext.Value, error) {
@@ -281,9 +298,22 @@ func documents(v jsontext.Value) ([]jsontext.Value, error) {
 	case '{':
 		return []jsontext.Value{v}, nil
 	}
+	dec := jsontext.NewDecoder(bytes.NewReader(v), looseJSON)
+	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '[' {
+		return nil, cmp.Or(err, errors.New("its Resources are no array"))
+	}
 	var docs []jsontext.Value
-	err := json.Unmarshal(v, &docs, looseJSON)
-	return docs, err
+	for dec.PeekKind() != ']' {
+		doc, err := dec.ReadValue()
+		if err != nil {
+			return nil, err
+		}
+		if len(docs) == maxPage {
+			return nil, fmt.Errorf("it has more than %d resources in one page", maxPage)
+		}
+		docs = append(docs, doc.Clone())
+	}
+	return docs, nil
 }
 
 // idOf returns the id of a document, "" when it has none.

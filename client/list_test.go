@@ -3,12 +3,14 @@ package client
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/roster-scim/roster/scim"
@@ -41,6 +43,35 @@ func users(from, to int) string {
 		out = append(out, fmt.Sprintf(`{"id":"u%d","userName":"n%d"}`, i, i))
 	}
 	return "[" + strings.Join(out, ",") + "]"
+}
+
+// onlySearchPages answers as a service that follows startIndex in the body of a
+// search and in no URL.
+func onlySearchPages(total, most int) step {
+	return func(w http.ResponseWriter, r *http.Request) {
+		from := 0
+		if r.Method == http.MethodPost {
+			var body struct{ StartIndex int }
+			data, _ := io.ReadAll(r.Body)
+			if err := json.Unmarshal(data, &body, json.MatchCaseInsensitiveNames(true)); err != nil {
+				answer(400, err.Error())(w, r)
+				return
+			}
+			from = min(body.StartIndex-1, total)
+		}
+		answer(200, fmt.Sprintf(`{"totalResults":%d,"Resources":%s}`, total, users(from, min(from+most, total))))(w, r)
+	}
+}
+
+// cycle answers with two pages in turn, in which something else stands each time.
+func cycle(most int) step {
+	var n atomic.Int64
+	return func(w http.ResponseWriter, r *http.Request) {
+		i := int(n.Add(1)) - 1
+		from := i % 2 * most
+		page := strings.Replace(users(from, from+most), `{"id"`, fmt.Sprintf(`{"title":"%d","id"`, i), 1)
+		answer(200, `{"totalResults":1000000,"Resources":`+page+`}`)(w, r)
+	}
 }
 
 func TestList_PagesUntilDone(t *testing.T) {
@@ -84,8 +115,15 @@ func TestList_PagesUntilDone(t *testing.T) {
 			return fmt.Sprintf(`{"totalResults":7,"Resources":%s}`, users(from, to))
 		}), 7, 5, false},
 		{"one that is in no array", answer(200, `{"totalResults":1,"Resources":{"id":"u0"}}`), 1, 1, false},
-		{"startIndex not followed", answer(200, `{"totalResults":9,"Resources":`+users(0, 3)+`}`), 3, 3, true},
-		{"startIndex not followed, no totals, no ids", answer(200, `{"Resources":[{"userName":"a"}]}`), 1, 2, true},
+		{"startIndex not followed", answer(200, `{"totalResults":9,"Resources":`+users(0, 3)+`}`), 3, 4, true},
+		{"startIndex not followed, no totals, no ids", answer(200, `{"Resources":[{"userName":"a"}]}`), 1, 3, true},
+		{"startIndex followed in a search alone", onlySearchPages(7, 3), 7, 5, false},
+		{"pages that come again, each time otherwise", cycle(3), 6, 5, true},
+		{"a total that lies", answer(200, `{"totalResults":9223372036854775807,"Resources":`+users(0, 3)+`}`), 3, 4, true},
+		{"a negative total", answer(200, `{"totalResults":-3,"Resources":`+users(0, 3)+`}`), 3, 3, true},
+		{"next to nothing, a hundred thousand times", answer(200, `{"Resources":[{}`+strings.Repeat(",{}", 100_000)+`]}`), 0, 1, true},
+		{"Resources are a text", answer(200, `{"Resources":"all"}`), 0, 1, true},
+		{"Resources are a list of texts", answer(200, `{"Resources":["all"]}`), 0, 1, true},
 		{"not JSON", answer(200, `<html>`), 0, 1, true},
 		{"refused", answer(400, `{"scimType":"invalidFilter"}`), 0, 1, true},
 	}

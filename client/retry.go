@@ -169,7 +169,8 @@ func judge(err error) (again, unsure bool) {
 // asks for, else twice as long as the last time, less up to a half so that many
 // clients do not come back at once.
 func backoff(first, most time.Duration, retry int, resp *http.Response) time.Duration {
-	if wait, ok := retryAfter(resp, time.Now()); ok {
+	// A time that is over, as of a service whose clock is wrong, asks for nothing.
+	if wait, _ := retryAfter(resp, time.Now()); wait > 0 {
 		return min(wait+rand.N(wait/10+time.Millisecond), most)
 	}
 	wait := most
@@ -193,7 +194,7 @@ func retryAfter(resp *http.Response, now time.Time) (time.Duration, bool) {
 	if value == "" {
 		return 0, false
 	}
-	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil {
+	if seconds, err := strconv.ParseInt(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
 		return time.Duration(min(max(seconds, 0), int64(maxRetryAfter/time.Second))) * time.Second, true
 	}
 	at, err := http.ParseTime(value)

@@ -213,24 +213,26 @@ func (o *applyOptions) planOptions() (p apply.PlanOptions, r apply.ReadOptions, 
 	return p, r, err
 }
 
-// openFile opens the file of changes, and returns what closes it; standard input is
-// copied to a file first, since it is read twice.
+// openFile opens the file of changes, and returns what closes it; standard input,
+// or a pipe such as <(…), is copied to a file first, since it is read twice.
 func openFile(g *globals, store *apply.Store, name string) (f *os.File, closeFile func() error, err error) {
+	in := g.stdin
 	if name != "-" {
 		if f, err = os.Open(name); err != nil {
 			return nil, nil, &usageError{err}
 		}
-		return f, f.Close, nil
+		if info, err := f.Stat(); err != nil || info.Mode().IsRegular() {
+			return f, f.Close, err
+		}
+		defer func(pipe *os.File) { err = errors.Join(err, pipe.Close()) }(f)
+		in = f
 	}
-	if err := os.MkdirAll(store.Dir, 0o700); err != nil {
-		return nil, nil, err
-	}
-	if f, err = os.CreateTemp(store.Dir, ".stdin-"); err != nil {
+	if f, err = store.CreateTemp(); err != nil {
 		return nil, nil, err
 	}
 	closeFile = func() error { return errors.Join(f.Close(), os.Remove(f.Name())) }
-	if _, err := io.Copy(f, g.stdin); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("read standard input: %w", err), closeFile())
+	if _, err := io.Copy(f, in); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("read the changes: %w", err), closeFile())
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, nil, errors.Join(err, closeFile())

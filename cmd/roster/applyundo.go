@@ -86,6 +86,9 @@ func runUndoRun(ctx context.Context, g *globals, o *undoRunOptions) (err error) 
 		return err
 	}
 	defer of.Close()
+	if of.Meta.State == apply.Planning {
+		return usagef("run %s has no whole plan, and has changed nothing", of.Meta.ID)
+	}
 	d, err := o.runFlags.directory(ctx, g, &o.connection)
 	if err != nil {
 		return err

@@ -84,7 +84,9 @@ func LoadPlan(ctx context.Context, d *Directory, in io.Reader, run *Run, concurr
 	if head.URL != run.Meta.URL || head.Directory != run.Meta.Directory {
 		return oneFault(0, fmt.Sprintf("the plan was made for the directory %s %s, and this one is %s %s", head.URL, head.Directory, run.Meta.URL, run.Meta.Directory))
 	}
-	run.Meta.Source, run.Meta.Counts = head.Source, head.Counts
+	run.Meta.Source = head.Source
+	run.Meta.Counts = Counts{Unchanged: head.Counts.Unchanged, People: head.Counts.People}
+	p := &planner{d: d, run: run, plan: plan}
 	c := &checker{d: d, faults: Faults{Changed: true}}
 	c.start(ctx, max(concurrency, 1))
 	n := 0
@@ -97,15 +99,16 @@ func LoadPlan(ctx context.Context, d *Directory, in io.Reader, run *Run, concurr
 			err = fmt.Errorf("step %d stands where step %d belongs", s.N, n)
 			break
 		}
-		if _, err = plan.append(s); err != nil {
+		if err = errors.Join(d.reread(s), p.write(s)); err != nil {
+			err = fmt.Errorf("step %d: %w", n, err)
 			break
 		}
 		c.todo <- s
 	}
 	checked := c.end()
 	if err == nil {
-		if _, err = dec.ReadToken(); err == nil && n != run.Meta.Counts.Steps() {
-			err = fmt.Errorf("it has %d steps, and says %d", n, run.Meta.Counts.Steps())
+		if _, err = dec.ReadToken(); err == nil && n != head.Counts.Steps() {
+			err = fmt.Errorf("it has %d steps, and says %d", n, head.Counts.Steps())
 		}
 	}
 	if err != nil {
@@ -119,6 +122,40 @@ func LoadPlan(ctx context.Context, d *Directory, in io.Reader, run *Run, concurr
 	}
 	run.Meta.State = Planned
 	return run.save()
+}
+
+// reread makes what a step of a saved plan shows out of what it would do, in case
+// somebody has edited one and not the other.
+func (d *Directory) reread(s *Step) error {
+	switch s.Op {
+	case Create, Update, Deactivate:
+		doc, err := parseObject(s.Body)
+		if err != nil {
+			return fmt.Errorf("what it sends: %w", err)
+		}
+		if s.Op == Create {
+			s.ID, s.Before = "", nil
+		}
+		if err := d.fill(s, doc); err != nil {
+			return errors.New(wordsOf(err))
+		}
+		return nil
+	case Delete, Restore:
+		shown, err := parseObject(s.Before)
+		if err != nil {
+			return fmt.Errorf("the person before it: %w", err)
+		}
+		s.ID, s.UserName, s.Changes = shown.text("id"), shown.text("userName"), nil
+		if len(s.Body) == 0 {
+			return nil
+		}
+		doc, err := own(s.Before)
+		if err == nil {
+			s.Body, err = doc.body()
+		}
+		return err
+	}
+	return fmt.Errorf("there is no operation %q", clip(string(s.Op)))
 }
 
 // readHead reads what stands before the steps.

@@ -42,6 +42,9 @@ func FormatOf(name string) Format {
 // MaxRow bounds one row in bytes.
 const MaxRow = 1 << 20
 
+// MaxColumns bounds the attributes that one row can name.
+const MaxColumns = 1000
+
 // ReadOptions say how a file is read.
 type ReadOptions struct {
 	Format Format // empty: told by how the file begins
@@ -184,7 +187,14 @@ func (r *Reader) openCSV(buf *bufio.Reader, head []byte) error {
 	r.Header = header
 	var faults Faults
 	given := make(map[string]string)
+	named := 0
 	for _, name := range header {
+		if strings.TrimSpace(name) != "" {
+			named++
+		}
+		if named > MaxColumns {
+			return oneFault(1, fmt.Sprintf("it has more than %d columns", MaxColumns))
+		}
 		c, err := columnOf(r.typ, name, r.o.Map)
 		if err != nil {
 			faults.add(1, "%s", err)
@@ -258,6 +268,7 @@ func (r *Reader) nextCSV() (*Row, error) {
 		}
 		line, _ := r.csv.FieldPos(0)
 		if strings.TrimSpace(strings.Join(cells, "")) == "" {
+			r.in.left = MaxRow // spreadsheets leave many empty rows behind
 			continue
 		}
 		return r.row(line, cells)

@@ -108,6 +108,9 @@ func (r *Reader) members(row *Row, prefix string, o object) error {
 			}) {
 				return fmt.Errorf("%s is given twice", s.Path)
 			}
+			if len(row.Sets) == MaxColumns {
+				return fmt.Errorf("it names more than %d attributes", MaxColumns)
+			}
 			row.Sets = append(row.Sets, s)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,6 +20,10 @@ import (
 
 // Retention is how long the folder of a run is kept.
 const Retention = 90 * 24 * time.Hour
+
+// leftover is how long that is kept which a process that was killed has left, and
+// nobody needs.
+const leftover = 24 * time.Hour
 
 // An Op is what a step does to a person.
 type Op string
@@ -139,13 +144,16 @@ const (
 	missingFile = "missing.ndjson"
 )
 
+// idTime is how an id begins: when the run was created.
+const idTime = "20060102-150405-"
+
 // Create makes the folder of a run.
 func (s *Store) Create(m Meta) (*Run, error) {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, err
 	}
 	m.Created = time.Now().UTC().Truncate(time.Millisecond)
-	m.ID = m.Created.Format("20060102-150405-") + strings.ToLower(rand.Text()[:6])
+	m.ID = m.Created.Format(idTime) + strings.ToLower(rand.Text()[:6])
 	m.State = Planning
 	r := &Run{Meta: m, Dir: filepath.Join(s.Dir, m.ID)}
 	if err := os.Mkdir(r.Dir, 0o700); err != nil {
@@ -155,6 +163,18 @@ func (s *Store) Create(m Meta) (*Run, error) {
 		return nil, err
 	}
 	return r, r.save()
+}
+
+// tempPrefix is how the names of files begin that a process needs while it runs.
+const tempPrefix = ".temp-"
+
+// CreateTemp makes a file beside the runs, which Prune removes a day later if nobody
+// does before.
+func (s *Store) CreateTemp() (*os.File, error) {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	return os.CreateTemp(s.Dir, tempPrefix)
 }
 
 // take locks the run.
@@ -240,7 +260,10 @@ func (s *Store) meta(id string) (*Meta, error) {
 	}
 	m := new(Meta)
 	if err := json.Unmarshal(data, m); err != nil {
-		return nil, fmt.Errorf("run %s: %w", id, err)
+		return nil, fmt.Errorf("run %s: %s is damaged: %w", id, metaFile, err)
+	}
+	if m.ID != id || !strings.HasPrefix(id, m.Created.Format(idTime)) {
+		return nil, fmt.Errorf("run %s: %s is damaged: it is of the run %s of %s", id, metaFile, m.ID, m.Created)
 	}
 	return m, nil
 }
@@ -280,9 +303,25 @@ func (s *Store) Unfinished(key string) (*Run, error) {
 	return nil, nil
 }
 
-// Prune removes runs that are older than Retention, and plans that a killed
-// process left a day ago, before it sent anything. What is in use stays.
+// Prune removes runs that are older than Retention, and plans and temporary files
+// that a killed process left a day ago, before it sent anything. What is in use
+// stays.
 func (s *Store) Prune(now time.Time) error {
+	entries, err := os.ReadDir(s.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), tempPrefix) {
+			continue
+		}
+		// One that has gone meanwhile is its owner's affair.
+		if info, err := e.Info(); err == nil && now.Sub(info.ModTime()) > leftover {
+			if err := os.Remove(filepath.Join(s.Dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
 	list, err := s.List()
 	if err != nil {
 		return err
@@ -290,7 +329,7 @@ func (s *Store) Prune(now time.Time) error {
 	for _, m := range list {
 		age := now.Sub(m.Created)
 		sent := m.State == Running || m.State == Done
-		if age < Retention && (sent || age < 24*time.Hour) {
+		if age < Retention && (sent || age < leftover) {
 			continue
 		}
 		if r, err := s.Open(m.ID); err == nil {
@@ -302,14 +341,42 @@ func (s *Store) Prune(now time.Time) error {
 	return nil
 }
 
-// Steps goes through the plan.
-func (r *Run) Steps() func(yield func(*Step, error) bool) { return each[Step](r.path(planFile)) }
+// Steps goes through the plan. One that is not whole, or not as it was written,
+// ends with an error.
+func (r *Run) Steps() iter.Seq2[*Step, error] {
+	return func(yield func(*Step, error) bool) {
+		n := 0
+		for s, err := range each[Step](r.path(planFile)) {
+			if n++; err == nil && s.N != n {
+				err = fmt.Errorf("step %d stands where step %d belongs", s.N, n)
+			}
+			if err != nil {
+				yield(nil, r.damaged(err))
+				return
+			}
+			if !yield(s, nil) {
+				return
+			}
+		}
+		if want := r.Meta.Counts.Steps() + r.Meta.Counts.Extra; n != want {
+			yield(nil, r.damaged(fmt.Errorf("it has %d steps of %d", n, want)))
+		}
+	}
+}
+
+func (r *Run) damaged(err error) error {
+	return fmt.Errorf("the plan of run %s is damaged, so nothing more is sent: %w; move the folder %s away and apply the file again, which changes only what is left", r.Meta.ID, err, r.Dir)
+}
 
 // results returns the last result of each step, by N; what is missing was not
-// tried, or was under way when the process was killed.
+// tried, or was under way when the process was killed, or its line was damaged: then
+// the service is asked what became of it.
 func (r *Run) results() (map[int]*Result, error) {
 	out := make(map[int]*Result)
 	for one, err := range each[Result](r.path(doneFile)) {
+		if errors.Is(err, errDamaged) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

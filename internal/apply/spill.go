@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"iter"
 	"os"
@@ -14,7 +15,8 @@ import (
 )
 
 // A spill is a file of JSON values, one a line, that is written to its end and
-// read at any place.
+// read at any place. Behind each stands its checksum: what was damaged on disk, or
+// edited, is found out before it is acted on.
 type spill struct {
 	f   *os.File
 	w   *bufio.Writer
@@ -78,7 +80,7 @@ func (s *spill) append(v any) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, err := s.w.Write(append(data, '\n'))
+	n, err := s.w.Write(append(data, seal(data)...))
 	s.off += int64(n)
 	return at, err
 }
@@ -89,7 +91,26 @@ func (s *spill) at(off int64) (jsontext.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return line[:len(line)-1], nil
+	return unseal(line)
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// seal returns what stands behind a value, to the end of its line. No JSON without
+// white space has a tab.
+func seal(data []byte) []byte {
+	return fmt.Appendf(nil, "\t%08x\n", crc32.Checksum(data, castagnoli))
+}
+
+var errDamaged = errors.New("it is not as roster has written it")
+
+// unseal returns the value of a line, or errDamaged.
+func unseal(line []byte) (jsontext.Value, error) {
+	at := max(bytes.LastIndexByte(line, '\t'), 0)
+	if !bytes.Equal(line[at:], seal(line[:at])) {
+		return nil, errDamaged
+	}
+	return line[:at], nil
 }
 
 func (s *spill) flush() error { return s.w.Flush() }
@@ -104,7 +125,8 @@ func (s *spill) close() error {
 }
 
 // each goes through the values of a file; no such file has none. A line that a
-// killed process has left without its end is passed over.
+// killed process has left without its end is passed over; after one that is
+// errDamaged the next can be read.
 func each[T any](path string) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
 		f, err := os.Open(path)
@@ -122,15 +144,18 @@ func each[T any](path string) iter.Seq2[*T, error] {
 			if errors.Is(err, io.EOF) {
 				return
 			}
+			var data jsontext.Value
+			if err == nil {
+				data, err = unseal(line)
+			}
 			v := new(T)
 			if err == nil {
-				err = json.Unmarshal(line, v, loose)
+				err = json.Unmarshal(data, v, loose)
 			}
 			if err != nil {
-				yield(nil, fmt.Errorf("%s:%d: %w", path, n, err))
-				return
+				v, err = nil, fmt.Errorf("%s:%d: %w", path, n, err)
 			}
-			if !yield(v, nil) {
+			if !yield(v, err) || err != nil && !errors.Is(err, errDamaged) {
 				return
 			}
 		}
