@@ -342,15 +342,47 @@ func TestExecute_Differs(t *testing.T) {
 	}
 }
 
-// TestPlan_LongRow bounds what one row of JSON can be.
+// TestPlan_LongRow bounds what one row of JSON can be, in length and in depth.
 func TestPlan_LongRow(t *testing.T) {
 	t.Parallel()
 	typ := userType(t, scim.Standard)
 	for _, start := range []string{`[{"userName":"`, `{"userName":"`} {
+		if got, want := rows(typ, strings.TrimSuffix(start, `"`)+strings.Repeat("[", 100_000), apply.ReadOptions{}), "it is no JSON: jsontext: exceeded max depth"; !strings.Contains(got, want) {
+			t.Errorf("got %.200s, want %s", got, want)
+		}
 		got := rows(typ, start+strings.Repeat("x", 3*apply.MaxRow), apply.ReadOptions{})
 		if want := "a row is longer than 1024 KiB"; !strings.Contains(got, want) {
 			t.Errorf("got %.200s, want %s", got, want)
 		}
+	}
+}
+
+// TestPlan_OddTexts plans rows whose texts no directory takes, or no JSON holds.
+func TestPlan_OddTexts(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, open(t, serve(t, scim.Standard, nil)))
+	for text, want := range map[string]string{
+		"userName,title\na,b\x00c\n":    "line 2: ",
+		"userName,title\na\x00,b\n":     "line 2: ",
+		"userName,title\n\xff\xfe,b\n": "line 2: userName: ",
+		"userName,caf\xe9\na,b\n":       "line 1: column ",
+		"userName,title\na,\"b\n":       "line 2: ",
+	} {
+		if _, err := b.plan(text, apply.CSV, apply.PlanOptions{}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: got %v, want %s", text, err, want)
+		}
+	}
+	run, err := b.store.Create(apply.Meta{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = run.Close() }) // it is only planned
+	in, err := apply.NewReader(strings.NewReader("userName,caf\xe9\na,\xe9\n"), b.d.Type, apply.ReadOptions{Map: map[string]string{"caf\xe9": "-"}})
+	if err == nil {
+		err = apply.Plan(t.Context(), b.d, in, run, apply.PlanOptions{})
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -110,6 +110,18 @@ func TestReader(t *testing.T) {
 		{name: "JSON of no objects", text: "[1]", want: "! line 1: expected a JSON object, not 1\n"},
 		{name: "JSON, unknown", text: `{"userName":"a","shoeSize":1}`, want: "! line 1: column \"shoeSize\": the directory has no such attribute: name one with --map 'shoeSize=ATTRIBUTE', or pass the column over with --map 'shoeSize=-'\n"},
 		{name: "a row without an end", text: "userName\n\"" + strings.Repeat("x", 2<<20), want: "! read the file: a row is longer than 1024 KiB: is a quote or a brace not closed?\n"},
+		{name: "empty rows that a spreadsheet left behind", text: "userName,title\na,b\n" + strings.Repeat(",\n", 1<<20) + "c,d\n",
+			want: "2: userName=\"a\" title=\"b\"\n1048579: userName=\"c\" title=\"d\"\n"},
+		{name: "empty columns that a spreadsheet left behind", text: "userName" + strings.Repeat(",", 16_383) + "\na" + strings.Repeat(",", 16_383), want: "2: userName=\"a\"\n"},
+		{name: "too many columns", text: "userName" + strings.Repeat(",a", 300_000), want: "! line 1: it has more than 1000 columns\n"},
+		{name: "too many columns of types", text: "userName" + typed(",emails[%d]", 2000), want: "! line 1: it has more than 1000 columns\n"},
+		{name: "too many members", text: "{\"userName\":\"a\"" + typed(",\"emails[%d]\":\"b\"", 2000) + "}\n{\"userName\":\"c\"}", want: "! line 1: it names more than 1000 attributes\n2: userName=\"c\"\n"},
+		{name: "NUL", text: "userName,title\na,b\x00c\n", want: "2: userName=\"a\" title=\"b\\u0000c\"\n"},
+		{name: "NUL in a name", text: "userName,ti\x00tle\n", want: "! line 1: column \"ti\\x00tle\": the directory has no such attribute: name one with --map 'ti\x00tle=ATTRIBUTE', or pass the column over with --map 'ti\x00tle=-'\n"},
+		{name: "a quote that is not closed", text: "userName,title\na,\"b\nc,d\n", want: "! line 2: extraneous or missing \" in quoted-field\n"},
+		{name: "a bare quote", text: "userName,title\na,b\"c\n", want: "! line 2: bare \" in non-quoted-field\n"},
+		{name: "line ends of all sorts", text: "userName,title\r\na,b\nc,d\r\n\r\ne,\"f\r\ng\"\n", want: `2: userName="a" title="b"` + "\n" + `3: userName="c" title="d"` + "\n" + `5: userName="e" title="f\ng"` + "\n"},
+		{name: "no end of blanks", text: "[" + strings.Repeat("\n", 3<<20), want: "! read the file: a row is longer than 1024 KiB: is a quote or a brace not closed?\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -118,6 +130,15 @@ func TestReader(t *testing.T) {
 			}
 		})
 	}
+}
+
+// typed returns n texts of the same format, each with a number of its own.
+func typed(format string, n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
 }
 
 // FuzzReader reads anything: what comes out are attributes that there are, with

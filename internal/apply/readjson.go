@@ -53,7 +53,7 @@ func (r *Reader) nextJSON() (*Row, error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, errLongRow):
-		return nil, err
+		return nil, r.fault(errLongRow)
 	case errors.Is(err, io.EOF) && r.Format == NDJSON:
 		return nil, io.EOF
 	default:
@@ -61,7 +61,7 @@ func (r *Reader) nextJSON() (*Row, error) {
 	}
 	row := &Row{Line: r.lines.at(r.dec.InputOffset() - int64(len(raw))), Raw: raw.Clone()}
 	if len(raw) > MaxRow {
-		return nil, errLongRow
+		return nil, r.fault(errLongRow)
 	}
 	o, err := parseObject(row.Raw)
 	if err == nil {

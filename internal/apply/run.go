@@ -204,7 +204,8 @@ func (r *Run) Remove() error {
 
 // save writes what the run is, all or nothing.
 func (r *Run) save() error {
-	data, err := json.Marshal(&r.Meta, jsontext.Multiline(true))
+	// The names of files and columns may be no UTF-8.
+	data, err := json.Marshal(&r.Meta, jsontext.Multiline(true), jsontext.AllowInvalidUTF8(true))
 	if err != nil {
 		return err
 	}
