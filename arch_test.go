@@ -26,6 +26,7 @@ var allowed = map[string][]string{
 	"internal/server":           {".", "scim", "action", "internal/directory", "internal/workflow"},                                        // HTTP asks the rules, never the store
 	"internal/apply":            {".", "scim", "client", "action"},                                                                         // acts through a client alone, so that it acts on any directory
 	"internal/mail":             {},                                                                                                        // a message and the way to send it
+	"internal/mail/sink":        {},                                                                                                        // takes mails from the network, whoever sent them
 	"internal/secret":           {},                                                                                                        // bytes in, sealed bytes out
 	"internal/workflow":         {".", "scim", "client", "action", "internal/apply", "internal/mail", "internal/secret", "internal/store"}, // acts on users through an action alone
 	"internal/workflow/durable": {".", "internal/workflow", "internal/secret", "internal/store"},                                           // the engine behind an interface
@@ -50,6 +51,7 @@ var onlyIn = map[string]string{
 	"github.com/spf13/cobra":                        "cmd/roster",              // flags stay in the command
 	"github.com/pressly/goose/v3":                   "internal/store/sqlstore",
 	"github.com/wneessen/go-mail":                   "internal/mail",
+	"github.com/emersion/go-smtp":                   "internal/mail/sink", // the demo's mail server, and the tests'
 	"github.com/expr-lang/expr":                     "internal/workflow",
 	"github.com/robfig/cron/v3":                     "internal/workflow",
 	"github.com/dbos-inc/dbos-transact-golang/dbos": "internal/workflow/durable", // a change of engine changes one package
