@@ -162,8 +162,8 @@ func (s *Short) object(value string, first bool) client.MultiValue {
 	return v
 }
 
-// near returns the one of names that s may be a mistyping of, "" when none is.
-func near(s string, names []string) string {
+// Near returns the one of names that s may be a mistyping of, "" when none is.
+func Near(s string, names []string) string {
 	plain := func(s string) string {
 		return strings.ToLower(strings.NewReplacer("-", "", "_", "", " ", "").Replace(s))
 	}

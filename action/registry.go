@@ -64,7 +64,7 @@ func Find(name string) (*Action, error) {
 		}
 		names = append(names, a.Name)
 	}
-	if like := near(name, names); like != "" {
+	if like := Near(name, names); like != "" {
 		return nil, fmt.Errorf("no action %q: did you mean %s?", name, like)
 	}
 	return nil, fmt.Errorf("no action %q: roster action list shows them all", name)

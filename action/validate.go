@@ -74,7 +74,7 @@ func noParameter(m *Manifest, name string) string {
 	for _, p := range m.Parameters() {
 		names = append(names, p.Name)
 	}
-	if like := near(name, names); like != "" {
+	if like := Near(name, names); like != "" {
 		return "no such parameter: did you mean " + like + "?"
 	}
 	return "no such parameter; there are " + strings.Join(names, ", ")

@@ -1,0 +1,509 @@
+package workflow
+
+import (
+	"regexp"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/roster-scim/roster"
+)
+
+// The bounds of what a file may say.
+const (
+	maxInputs   = 100
+	maxTriggers = 20
+	maxOutputs  = 100
+	maxWords    = 1000 // bytes of a description
+	maxValues   = 100  // of an input
+)
+
+var (
+	fileName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+	// word is what expressions and templates can write after a dot.
+	word = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,62}$`)
+)
+
+// A fileParser turns a document into a File. What is faulty it leaves out, and
+// goes on.
+type fileParser struct {
+	*document
+	file        *File
+	all         map[string]bool // ids of the file's steps: whether a for-each has it
+	count       int             // of steps
+	expressions int
+	names       map[string]bool // ids that have been seen
+}
+
+// Parse returns the workflow in source, which has been checked as far as that
+// goes without running it. An error is Faults, all of them at once.
+func Parse(source []byte) (*File, error) {
+	d, root := readYAML(source)
+	p := &fileParser{document: d, file: &File{Source: string(source)}, all: make(map[string]bool), names: make(map[string]bool)}
+	if root != nil {
+		p.parse(root)
+	}
+	if len(p.faults) > 0 {
+		return nil, p.faults.sorted()
+	}
+	return p.file, nil
+}
+
+func (p *fileParser) parse(root *node) {
+	f := p.file
+	fields := p.object(root, "a workflow", "name", "description", "inputs", "connections", "triggers", "steps", "on-error", "outputs")
+	if fields == nil {
+		return
+	}
+	p.required(root, "a workflow", "name", "steps")
+	if n := fields["name"]; n != nil {
+		if f.Name = p.text(n); f.Name != "" && !fileName.MatchString(f.Name) {
+			p.fault(n, "a name has 1 to 63 of a-z, 0-9 and -, and does not begin with -: write it so, as in update-user-and-email")
+		}
+	}
+	if n := fields["description"]; n != nil {
+		f.Description = p.words(n)
+	}
+	p.inputs(fields["inputs"])
+	p.connections(fields["connections"])
+
+	p.mark(fields["steps"], false)
+	p.mark(fields["on-error"], false)
+	p.triggers(fields["triggers"])
+	s := &scope{inputs: f.Inputs, all: p.all}
+	if n := fields["steps"]; n != nil {
+		f.Steps = p.steps(n, s, 1)
+	}
+	main := *s
+	s.onError = true
+	if n := fields["on-error"]; n != nil {
+		f.OnError = p.steps(n, s, 1)
+	}
+	if n := fields["outputs"]; n != nil {
+		f.Outputs = p.named(n, &main, maxOutputs, "an output")
+		p.public(f.Outputs, n)
+	}
+}
+
+// mark notes the ids of the steps in n, and those in them, so that a text about a
+// name that cannot be used can say why.
+func (p *fileParser) mark(n *node, inLoop bool) {
+	if n == nil {
+		return
+	}
+	for _, step := range n.list {
+		if id := step.get("id"); id != nil && id.text != "" {
+			p.all[id.text] = inLoop
+		}
+		p.mark(step.get("then"), inLoop)
+		p.mark(step.get("else"), inLoop)
+		p.mark(step.get("steps"), true)
+	}
+}
+
+func (p *fileParser) inputs(n *node) {
+	if n == nil || !p.is(n, mapNode, "the inputs") {
+		return
+	}
+	if len(n.entries) > maxInputs {
+		p.fault(n, "there are more than %d inputs: take an object as one of them", maxInputs)
+		return
+	}
+	for _, e := range n.entries {
+		in := Input{Name: e.key.text, Type: "any"}
+		if !word.MatchString(in.Name) {
+			p.fault(e.key, "the name of an input has letters, digits and _, and begins with no digit: write it such as userId")
+		}
+		fields := p.object(e.value, "an input", "type", "description", "required", "secret", "default", "values")
+		if fields == nil {
+			continue
+		}
+		p.required(e.value, "an input", "type")
+		if t := fields["type"]; t != nil {
+			in.Type = p.oneOf(t, "string", "boolean", "integer", "object", "array", "any")
+		}
+		if t := fields["description"]; t != nil {
+			in.Description = p.words(t)
+		}
+		in.Required = p.flag(fields["required"])
+		in.Secret = p.flag(fields["secret"])
+		if in.Secret && in.Type != "string" {
+			p.fault(fields["secret"], "a secret input is of type string: make it one")
+		}
+		if t := fields["values"]; t != nil {
+			in.Values = p.list(t, maxValues, "values")
+			if in.Type != "string" {
+				p.fault(t, "values are those of an input of type string: remove them, or make it one")
+			}
+		}
+		if t := fields["default"]; t != nil {
+			p.defaultOf(&in, t)
+		}
+		p.file.Inputs = append(p.file.Inputs, in)
+	}
+}
+
+func (p *fileParser) defaultOf(in *Input, n *node) {
+	if in.Secret {
+		p.fault(n, "a secret has no default, which all who see the file would see: leave it out")
+		return
+	}
+	if in.Required {
+		p.fault(n, "what is required needs no default: remove one of them")
+	}
+	in.Default = p.json(n)
+	if in.Type == "" {
+		return
+	}
+	if text := in.check(in.Default); text != "" {
+		p.fault(n, "the default %s", text)
+	}
+}
+
+// json returns n as JSON, as it is written: there are no expressions in it.
+func (p *fileParser) json(n *node) jsontext.Value {
+	switch n.kind {
+	case listNode:
+		out := jsontext.Value{'['}
+		for i, one := range n.list {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			out = append(out, p.json(one)...)
+		}
+		return append(out, ']')
+	case mapNode:
+		out := jsontext.Value{'{'}
+		for i, e := range n.entries {
+			if i > 0 {
+				out = append(out, ',')
+			}
+			out = append(append(append(out, e.key.json...), ':'), p.json(e.value)...)
+		}
+		return append(out, '}')
+	}
+	return n.json
+}
+
+func (p *fileParser) connections(n *node) {
+	if n == nil {
+		return
+	}
+	for _, name := range p.list(n, 50, "connections") {
+		if name != roster.LocalConnection && !slices.Contains(p.file.Connections, name) {
+			p.file.Connections = append(p.file.Connections, name)
+		}
+	}
+}
+
+// triggers parses the triggers, whose expressions know of no inputs: they make
+// them.
+func (p *fileParser) triggers(n *node) {
+	if n == nil || !p.nonEmpty(n, maxTriggers, "triggers") {
+		return
+	}
+	s := &scope{trigger: true}
+	for _, one := range n.list {
+		fields := p.object(one, "a trigger", "event", "schedule", "inputs")
+		if fields == nil {
+			continue
+		}
+		var t Trigger
+		switch event, schedule := fields["event"], fields["schedule"]; {
+		case event != nil && schedule != nil, event == nil && schedule == nil:
+			p.fault(one, "a trigger is either an event or a schedule: give one of them")
+		case event != nil:
+			t.Event = p.event(event, s)
+		default:
+			t.Schedule = p.schedule(schedule)
+		}
+		if in := fields["inputs"]; in != nil {
+			t.Inputs = p.triggerInputs(in, s)
+		}
+		for _, in := range p.file.Inputs {
+			if in.Required && (fields["inputs"] == nil || fields["inputs"].get(in.Name) == nil) {
+				p.fault(one, "the input %s is required: give it under inputs of the trigger", in.Name)
+			}
+		}
+		p.file.Triggers = append(p.file.Triggers, t)
+	}
+}
+
+func (p *fileParser) event(n *node, s *scope) *EventTrigger {
+	fields := p.object(n, "an event", "type", "operations", "attributes", "when", "own")
+	if fields == nil {
+		return nil
+	}
+	e := new(EventTrigger)
+	if t := fields["type"]; t != nil {
+		e.ResourceType = p.text(t)
+	}
+	if t := fields["operations"]; t != nil {
+		known := []string{string(roster.OpCreate), string(roster.OpReplace), string(roster.OpPatch), string(roster.OpDelete), string(roster.OpRestore)}
+		e.Operations = p.list(t, len(known), "operations")
+		for i, op := range e.Operations {
+			if !slices.Contains(known, op) {
+				p.fault(item(t, i), "there is no operation %s%s", op, suggest(op, known))
+			}
+		}
+	}
+	if t := fields["attributes"]; t != nil {
+		e.Attributes = p.list(t, 100, "attributes")
+	}
+	if t := fields["when"]; t != nil {
+		e.When = p.condition(t, s)
+	}
+	e.Own = p.flag(fields["own"])
+	return e
+}
+
+func (p *fileParser) schedule(n *node) *Schedule {
+	fields := p.object(n, "a schedule", "cron", "timezone")
+	if fields == nil {
+		return nil
+	}
+	p.required(n, "a schedule", "cron")
+	s := new(Schedule)
+	if t := fields["cron"]; t != nil {
+		if s.Cron = p.text(t); s.Cron != "" {
+			if _, err := s.cron(); err != nil {
+				p.fault(t, "%v", err)
+			}
+		}
+	}
+	if t := fields["timezone"]; t != nil {
+		if s.TimeZone = p.text(t); s.TimeZone != "" {
+			if _, err := s.location(); err != nil {
+				p.fault(t, "%v", err)
+			}
+		}
+	}
+	return s
+}
+
+func (p *fileParser) triggerInputs(n *node, s *scope) []Output {
+	out := p.named(n, s, maxInputs, "an input")
+	declared := scope{inputs: p.file.Inputs}
+	for _, o := range out {
+		in := declared.input(o.Name)
+		at := n.get(o.Name)
+		switch {
+		case in == nil:
+			p.fault(at, "there is no input %s%s", o.Name, suggest(o.Name, declared.inputNames()))
+		case in.Secret:
+			p.fault(at, "a secret input cannot come from a trigger: use a connection")
+		case !o.Value.dynamic:
+			if v, err := o.Value.literalJSON(); err == nil {
+				if text := in.check(v); text != "" {
+					p.fault(at, "the input %s %s", o.Name, text)
+				}
+			}
+		case o.Value.kind != nullNode && inputKinds[in.Type] != nullNode && o.Value.kind != inputKinds[in.Type]:
+			p.fault(at, "the input %s is of type %s, and this gives %s", o.Name, in.Type, o.Value.kind)
+		}
+	}
+	return out
+}
+
+// named returns the members of an object as named values.
+func (p *fileParser) named(n *node, s *scope, most int, what string) []Output {
+	if !p.is(n, mapNode, "this") {
+		return nil
+	}
+	if len(n.entries) > most {
+		p.fault(n, "there are more than %d here: make it fewer", most)
+		return nil
+	}
+	var out []Output
+	for _, e := range n.entries {
+		if what != "" && !word.MatchString(e.key.text) {
+			p.fault(e.key, "the name of %s has letters, digits and _, and begins with no digit: write it such as userId", what)
+		}
+		out = append(out, Output{e.key.text, p.value(e.value, s)})
+	}
+	return out
+}
+
+// public refuses values that show a secret input to whoever reads them.
+func (p *fileParser) public(values []Output, n *node) {
+	for _, o := range values {
+		p.notSecret(o.Value, n.get(o.Name))
+	}
+}
+
+func (p *fileParser) notSecret(v *Value, n *node) {
+	if v != nil && v.secret {
+		p.fault(n, "a secret input would be shown here: it can go into the parameters of an action, and the headers and the body of an http step, alone")
+	}
+}
+
+// fault adds a fault at n.
+func (p *fileParser) fault(n *node, format string, args ...any) {
+	p.document.fault(n.line, n.column, format, args...)
+}
+
+// faultIn adds a fault at a byte offset of the text of n.
+func (p *fileParser) faultIn(n *node, offset int, format string, args ...any) {
+	line, column := n.line, n.column
+	if n.kind == textNode {
+		line, column = p.within(n, offset)
+	}
+	p.document.fault(line, column, format, args...)
+}
+
+// object returns the members of n, which must be an object with none but the
+// known keys. nil: it is not.
+func (p *fileParser) object(n *node, what string, known ...string) map[string]*node {
+	if !p.is(n, mapNode, what) {
+		return nil
+	}
+	fields := make(map[string]*node)
+	for _, e := range n.entries {
+		if !slices.Contains(known, e.key.text) {
+			p.fault(e.key, "%s has no %s%s", what, e.key.text, suggest(e.key.text, known))
+			continue
+		}
+		if e.value.kind == nullNode && e.key.text != "default" {
+			p.fault(e.key, "%s has no value: give it one, or remove it", e.key.text)
+			continue
+		}
+		fields[e.key.text] = e.value
+	}
+	return fields
+}
+
+// required adds a fault for each of the keys that n has not.
+func (p *fileParser) required(n *node, what string, keys ...string) {
+	for _, key := range keys {
+		if n.get(key) == nil {
+			p.fault(n, "%s needs %s: add it", what, key)
+		}
+	}
+}
+
+// is reports whether n is of a kind, after the fault when it is not.
+func (p *fileParser) is(n *node, k kind, what string) bool {
+	if n.kind != k {
+		p.fault(n, "%s must be %s, not %s", what, k, n.kind)
+	}
+	return n.kind == k
+}
+
+// text returns a text that is not empty, "" after a fault.
+func (p *fileParser) text(n *node) string {
+	if p.is(n, textNode, "this") && n.text == "" {
+		p.fault(n, "this is empty: give it a text, or remove it")
+	}
+	return n.text
+}
+
+func (p *fileParser) words(n *node) string {
+	text := p.text(n)
+	if len(text) > maxWords {
+		p.fault(n, "this has %d bytes: make it no longer than %d", len(text), maxWords)
+	}
+	return text
+}
+
+// oneOf returns one of a few texts, "" after a fault.
+func (p *fileParser) oneOf(n *node, known ...string) string {
+	text := p.text(n)
+	if text != "" && !slices.Contains(known, text) {
+		p.fault(n, "there is no %s here%s", text, suggest(text, known))
+		return ""
+	}
+	return text
+}
+
+// flag returns true or false; n may be nil, which is false.
+func (p *fileParser) flag(n *node) bool {
+	return n != nil && p.is(n, boolNode, "this") && string(n.json) == "true"
+}
+
+// integer returns a number within bounds, the lower one after a fault.
+func (p *fileParser) integer(n *node, least, most int) int {
+	if !p.is(n, numberNode, "this") {
+		return least
+	}
+	i, err := strconv.Atoi(string(n.json))
+	if err != nil || i < least || i > most {
+		p.fault(n, "this must be a whole number from %d to %d", least, most)
+		return least
+	}
+	return i
+}
+
+// duration returns a span of time within bounds, 0 after a fault.
+func (p *fileParser) duration(n *node, most time.Duration) time.Duration {
+	if n.kind == numberNode {
+		p.fault(n, "a span of time needs a unit: write it such as 30s, 5m or 1h")
+		return 0
+	}
+	text := p.text(n)
+	if text == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		p.fault(n, "%q is no span of time: write it such as 30s, 5m or 1h", text)
+		return 0
+	case d <= 0 || d > most:
+		p.fault(n, "this must be more than 0 and at most %s", short(most))
+		return 0
+	}
+	return d
+}
+
+// short words a span of whole minutes or hours.
+func short(d time.Duration) string {
+	if d%time.Hour == 0 {
+		return strconv.Itoa(int(d/time.Hour)) + "h"
+	}
+	return strconv.Itoa(int(d/time.Minute)) + "m"
+}
+
+// nonEmpty reports whether n is a list of 1 to most items, after the fault when
+// it is not.
+func (p *fileParser) nonEmpty(n *node, most int, what string) bool {
+	switch {
+	case !p.is(n, listNode, what):
+		return false
+	case len(n.list) == 0:
+		p.fault(n, "%s is an empty list: fill it, or remove it", what)
+		return false
+	case len(n.list) > most:
+		p.fault(n, "%s has %d items: make it no more than %d", what, len(n.list), most)
+		return false
+	}
+	return true
+}
+
+// list returns a list of texts, each once. A lone text is a list of it.
+func (p *fileParser) list(n *node, most int, what string) []string {
+	if n.kind == textNode {
+		n.list, n.kind = []*node{{kind: textNode, line: n.line, column: n.column, start: n.start, text: n.text, json: n.json}}, listNode
+	}
+	if !p.nonEmpty(n, most, what) {
+		return nil
+	}
+	var out []string
+	for _, one := range n.list {
+		if text := p.text(one); slices.Contains(out, text) {
+			p.fault(one, "%s is here twice: remove one of them", text)
+		} else {
+			out = append(out, text)
+		}
+	}
+	return out
+}
+
+// item returns the i-th item of a list, or the list itself.
+func item(n *node, i int) *node {
+	if i < len(n.list) {
+		return n.list[i]
+	}
+	return n
+}
