@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // A function is one that expressions and templates can call.
@@ -35,6 +35,9 @@ var functions = map[string]*function{
 	"json":    {[]any{new(func(any) string)}, toJSON},
 	"text":    {[]any{new(func(any) string)}, toText},
 }
+
+// parameters returns how many arguments a function takes.
+func parameters(f *function) int { return reflect.TypeOf(f.types[0]).Elem().NumIn() }
 
 func functionNames() []string { return slices.Sorted(maps.Keys(functions)) }
 
@@ -279,10 +282,4 @@ func plain(v any, left *int) (any, error) {
 		return out, nil
 	}
 	return nil, fmt.Errorf("%T is no value of JSON", v)
-}
-
-// decode returns JSON as a value of an Env.
-func decode(v jsontext.Value) (out any, err error) {
-	err = json.Unmarshal(v, &out)
-	return out, err
 }

@@ -98,7 +98,11 @@ func readYAML(source []byte) (d *document, root *node) {
 	switch {
 	case errors.As(err, &syntax) && syntax.GetToken() != nil:
 		at := syntax.GetToken().Position
-		d.fault(at.Line, at.Column, "this is no YAML: %s", syntax.GetMessage())
+		cure := ""
+		if strings.Contains(d.line(at.Line), "${{") {
+			cure = "; within { } and [ ], a text with ${{ }} must be in quotes"
+		}
+		d.fault(at.Line, at.Column, "this is no YAML: %s%s", syntax.GetMessage(), cure)
 		return d, nil
 	case err != nil:
 		d.fault(1, 1, "this is no YAML: %v", err)
@@ -156,8 +160,8 @@ func (d *document) parse() (file *ast.File, err error) {
 	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 }
 
-// refused are the tokens that a file may not have.
-var refused = map[token.Type]string{
+// refusedTokens are the tokens that a file may not have.
+var refusedTokens = map[token.Type]string{
 	token.AnchorType:     "anchors (&) are not allowed: write the value where it is used",
 	token.AliasType:      "aliases (*) are not allowed: write the value itself, or put the text in quotes",
 	token.TagType:        "tags (!) are not allowed: leave it out, or put the text in quotes",
@@ -172,7 +176,7 @@ func (d *document) allowed(tokens token.Tokens) bool {
 	before, flow := len(d.faults), 0
 	var columns []int // of the block collections that are open
 	for _, t := range tokens {
-		if text, no := refused[t.Type]; no {
+		if text, no := refusedTokens[t.Type]; no {
 			d.fault(t.Position.Line, t.Position.Column, "%s", text)
 		}
 		switch t.Type {
@@ -286,6 +290,12 @@ func (d *document) fault(line, column int, format string, args ...any) {
 	if len(d.faults) < 10*maxFaults { // more than will be told, so that the first of the file are among them
 		d.faults = append(d.faults, Fault{max(line, 1), max(column, 1), fmt.Sprintf(format, args...)})
 	}
+}
+
+// line returns the text of a line.
+func (d *document) line(n int) string {
+	text, _, _ := strings.Cut(d.source[d.offset(n, 1):], "\n")
+	return text
 }
 
 // offset returns where a line and column begin in the source.
