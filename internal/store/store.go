@@ -140,6 +140,13 @@ type Answer struct {
 	Created time.Time // UTC
 }
 
+// A Lease is what one process has for itself until it runs out: a name, say.
+type Lease struct {
+	Name   string
+	Holder string
+	Left   time.Duration // by the clock of the database; zero or less: it has run out
+}
+
 // A Reader reads. Each call sees what was committed when it began (inside
 // Update also what the function has done so far). What it returns belongs to
 // the caller.
@@ -357,6 +364,17 @@ type Store interface {
 	// Touch records when keys were last used. It is no part of a Tx, and may be
 	// lost in a crash.
 	Touch(ctx context.Context, used map[string]time.Time) error
+	// CreateLease gives a lease to holder, for d by the clock of the database: one
+	// that nobody has, that has run out, or that is its own. ErrExists: another has
+	// it.
+	CreateLease(ctx context.Context, name, holder string, d time.Duration) error
+	// RenewLease makes a lease last for d from now, also one that has run out;
+	// ErrNotFound: holder has it no longer.
+	RenewLease(ctx context.Context, name, holder string, d time.Duration) error
+	// DeleteLease gives a lease back, if holder has it.
+	DeleteLease(ctx context.Context, name, holder string) error
+	// Leases returns all leases in the order of their names.
+	Leases(ctx context.Context) ([]Lease, error)
 	// Prune erases, in small batches until there is no more or ctx ends, what
 	// deleted directories held, idempotent answers made before answers, events
 	// before events and trash before trash. It returns how many rows went.

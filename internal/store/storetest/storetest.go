@@ -109,6 +109,8 @@ func tests() []test {
 		{name: "Workflows", fn: testWorkflows},
 		{name: "Dispatches", fn: testDispatches},
 		{name: "CountEvents", fn: testCountEvents},
+		{name: "Leases", fn: testLeases},
+		{name: "LeasesConcurrent", fn: testLeasesConcurrent},
 		{name: "PruneByAge", fn: testPruneByAge},
 		{name: "ContextEnded", fn: testContextEnded},
 		{name: "Panic", fn: testPanic},
