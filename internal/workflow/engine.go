@@ -2,9 +2,19 @@ package workflow
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/roster-scim/roster"
+)
+
+// The errors of an Engine and of an Execution, to be asked for with errors.Is.
+var (
+	// ErrState: the run is in a state in which it cannot be cancelled or retried.
+	ErrState = errors.New("not possible in the state of the run")
+	// ErrStopped is the cause with which the context of an execution ends on a node
+	// that stops. The run goes on later, so what is under way returns an error.
+	ErrStopped = errors.New("the node stops")
 )
 
 // An Engine keeps runs and carries them out durably: what a step gave is kept,
@@ -25,11 +35,13 @@ type Engine interface {
 	// Wait returns the run when it has ended, or the error of ctx.
 	Wait(ctx context.Context, directory, id string) (*EngineRun, error)
 	// Cancel ends a run that has not ended: no step begins any more, and the
-	// context of one that is under way here ends.
+	// context of one that is under way ends, on another node within seconds. Of one
+	// that has ended it is ErrState, of none store.ErrNotFound.
 	Cancel(ctx context.Context, id string) error
 	// Retry queues a run again that has failed or was cancelled. What was kept
 	// before the result number step (of Steps, from 0) stays; that one and those
-	// after it are forgotten.
+	// after it are forgotten. Of a run that has not ended, or has succeeded, it is
+	// ErrState; of none store.ErrNotFound.
 	Retry(ctx context.Context, id string, step int) error
 	// Purge forgets up to limit runs that ended before a time, and returns how
 	// many.
@@ -50,9 +62,12 @@ type Execution interface {
 	Input() []byte
 	// Do carries out one call, or returns what is kept of it. What fn returns is
 	// kept before Do returns: a failure that the run should know of is part of the
-	// bytes. An error of fn is kept nowhere and ends the run's attempt here: it is
-	// for a node that ends. fn may run more than once, when the node dies in
-	// between.
+	// bytes. An error of fn is kept nowhere, and no call of this attempt begins any
+	// more. When the node stops (context.Cause is ErrStopped) the run goes on later
+	// with this call: so must return an error what was cut short by its context. In
+	// any other case the run fails with the error, and a Retry goes on with this call;
+	// a panic of fn is such an error. fn may run more than once, when the node dies
+	// before its result is kept.
 	Do(ctx context.Context, name string, fn func(context.Context) ([]byte, error)) ([]byte, error)
 	// DoAll carries out calls side by side, and returns what is kept of each in
 	// their order. As many run at once as there are.
