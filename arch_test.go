@@ -44,17 +44,17 @@ var foreign = map[string][]string{
 	"action":             {"database/sql", "os"},
 }
 
-// onlyIn says which package alone may import something, and why.
-var onlyIn = map[string]string{
-	"modernc.org/sqlite":                            "internal/store/sqlstore", // one SQLite library in one place
-	"github.com/jackc/pgx/v5":                       "internal/store/sqlstore", // so that errors are classified in one place
-	"github.com/spf13/cobra":                        "cmd/roster",              // flags stay in the command
-	"github.com/pressly/goose/v3":                   "internal/store/sqlstore",
-	"github.com/wneessen/go-mail":                   "internal/mail",
-	"github.com/emersion/go-smtp":                   "internal/mail/sink", // the demo's mail server, and the tests'
-	"github.com/expr-lang/expr":                     "internal/workflow",
-	"github.com/robfig/cron/v3":                     "internal/workflow",
-	"github.com/dbos-inc/dbos-transact-golang/dbos": "internal/workflow/durable", // a change of engine changes one package
+// onlyIn says which packages alone may import something, and why.
+var onlyIn = map[string][]string{
+	"modernc.org/sqlite":                            {"internal/store/sqlstore"},                              // one SQLite library in one place
+	"github.com/jackc/pgx/v5":                       {"internal/store/sqlstore", "internal/workflow/durable"}, // so that errors are classified in one place; the engine is given a pool
+	"github.com/spf13/cobra":                        {"cmd/roster"},                                           // flags stay in the command
+	"github.com/pressly/goose/v3":                   {"internal/store/sqlstore"},
+	"github.com/wneessen/go-mail":                   {"internal/mail"},
+	"github.com/emersion/go-smtp":                   {"internal/mail/sink"}, // the demo's mail server, and the tests'
+	"github.com/expr-lang/expr":                     {"internal/workflow"},
+	"github.com/robfig/cron/v3":                     {"internal/workflow"},
+	"github.com/dbos-inc/dbos-transact-golang/dbos": {"internal/workflow/durable"}, // a change of engine changes one package
 }
 
 func TestArchitecture(t *testing.T) {
@@ -90,9 +90,9 @@ func TestArchitecture(t *testing.T) {
 			if slices.Contains(foreign[dir], imp) {
 				t.Errorf("%s imports %s: it must not", dir, imp)
 			}
-			for lib, owner := range onlyIn {
-				if (imp == lib || strings.HasPrefix(imp, lib+"/")) && dir != owner && dir != "internal/pgtest" {
-					t.Errorf("%s imports %s: only %s may", dir, imp, owner)
+			for lib, owners := range onlyIn {
+				if (imp == lib || strings.HasPrefix(imp, lib+"/")) && !slices.Contains(owners, dir) && dir != "internal/pgtest" {
+					t.Errorf("%s imports %s: only %s may", dir, imp, owners)
 				}
 			}
 		}

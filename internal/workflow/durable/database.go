@@ -1,0 +1,282 @@
+package durable
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/dbos-inc/dbos-transact-golang/dbos"
+	_ "github.com/dbos-inc/dbos-transact-golang/dbos/driver/sqlite" // for sqlite: DSNs
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// schema is where the tables are on PostgreSQL.
+const schema = "roster_runs"
+
+// node is the name of the one node of a SQLite file: who has the file open is it.
+const node = "embedded"
+
+// Connections to PostgreSQL: of the calls, and beside those of the runs of a node.
+const (
+	callConns = 4
+	restConns = 4
+)
+
+// shutdownTime bounds each part of the end of a DBOS context.
+const shutdownTime = 5 * time.Second
+
+// A database holds the tables of DBOS.
+type database struct {
+	dsn    string
+	path   string // of the SQLite file; empty on PostgreSQL
+	prefix string // of the names of tables
+	lock   *sql.Conn
+	locker *sql.DB
+	sql    *sql.DB // for statements of ours, and the transactions of Start
+	log    *slog.Logger
+}
+
+func openDatabase(ctx context.Context, dsn string, migrate bool, log *slog.Logger) (_ *database, err error) {
+	d := &database{dsn: dsn, log: log}
+	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok && path != "" {
+		d.path = path
+		if err := d.lockFile(ctx); err != nil {
+			return nil, err
+		}
+		migrate = true
+	} else if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+		d.prefix = schema + "."
+	} else {
+		return nil, errors.New("want sqlite:PATH or postgres://…")
+	}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if d.path == "" {
+		there, err := d.migrated(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case !there && !migrate:
+			return nil, errors.New("the database has no tables for runs: run `roster migrate`")
+		case there:
+			migrate = false
+		}
+	}
+	if migrate {
+		if err := d.migrate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	d.sql, err = d.connect(ctx, callConns)
+	return d, err
+}
+
+// migrated reports whether the schema has any tables of DBOS.
+func (d *database) migrated(ctx context.Context) (bool, error) {
+	db, err := d.connect(ctx, 1)
+	if err != nil {
+		return false, err
+	}
+	defer db.Close()
+	var n int
+	// The index is made last.
+	err = db.QueryRowContext(ctx, `SELECT count(*) FROM pg_indexes WHERE schemaname = $1 AND indexname = 'roster_runs_of_directory'`, schema).Scan(&n)
+	return n > 0, err
+}
+
+// indexes are ours: List finds runs by them.
+var indexes = []string{
+	`CREATE INDEX IF NOT EXISTS roster_runs_of_workflow ON {}workflow_status (authenticated_user, assumed_role, created_at, workflow_uuid)`,
+	`CREATE INDEX IF NOT EXISTS roster_runs_of_status ON {}workflow_status (authenticated_user, status, created_at, workflow_uuid)`,
+	`CREATE INDEX IF NOT EXISTS roster_runs_of_directory ON {}workflow_status (authenticated_user, created_at, workflow_uuid)`,
+}
+
+// migrate makes the tables, or brings those of an older program up to date.
+func (d *database) migrate(ctx context.Context) error {
+	db, err := d.connect(ctx, 2)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	config := d.config("", d.log)
+	config.SkipMigrations = false
+	if err := d.handle(ctx, &config, 2); err != nil {
+		return err
+	}
+	c, err := dbos.NewContext(ctx, config)
+	if err != nil {
+		return fmt.Errorf("make its tables: %w", err)
+	}
+	defer func() { _ = dbos.Shutdown(c, shutdownTime) }()
+	for _, text := range indexes {
+		if _, err := db.ExecContext(ctx, d.text(text)); err != nil {
+			return fmt.Errorf("make its tables: %w", err)
+		}
+	}
+	return nil
+}
+
+// Migrate makes the engine's tables in a PostgreSQL database, or brings them up to
+// date.
+func Migrate(ctx context.Context, dsn string, log *slog.Logger) error {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	clearEnvironment()
+	d := &database{dsn: dsn, prefix: schema + ".", log: log}
+	if err := d.migrate(ctx); err != nil {
+		return fmt.Errorf("migrate the engine of workflows: %w", err)
+	}
+	return nil
+}
+
+// config returns what all contexts of DBOS have in common; executor is the node
+// whose runs one takes, empty for none.
+func (d *database) config(executor string, log *slog.Logger) dbos.Config {
+	return dbos.Config{
+		AppName: application, ApplicationVersion: version, ExecutorID: executor, DatabaseSchema: schema,
+		Serializer: codec{}, Logger: quiet(log), SkipMigrations: true,
+	}
+}
+
+// handle opens connections for a context of DBOS, which closes them.
+func (d *database) handle(ctx context.Context, config *dbos.Config, conns int) error {
+	if d.path != "" {
+		db, err := d.connect(ctx, conns)
+		config.SQLiteSystemDB = db
+		return err
+	}
+	pool, err := d.pool(ctx, conns)
+	config.SystemDBPool = pool
+	return err
+}
+
+// context returns a context of DBOS that is not launched.
+func (d *database) context(ctx context.Context, executor string, log *slog.Logger) (dbos.Context, error) {
+	return d.contextWith(ctx, executor, log, callConns)
+}
+
+func (d *database) contextWith(ctx context.Context, executor string, log *slog.Logger, conns int) (dbos.Context, error) {
+	config := d.config(executor, log)
+	if err := d.handle(ctx, &config, conns); err != nil {
+		return nil, err
+	}
+	// It outlives the call.
+	c, err := dbos.NewContext(context.WithoutCancel(ctx), config)
+	if err != nil && d.path == "" {
+		err = fmt.Errorf("%w (run `roster migrate` when the tables are older than this program)", err)
+	}
+	return c, err
+}
+
+// connect returns a handle for statements.
+func (d *database) connect(ctx context.Context, conns int) (*sql.DB, error) {
+	if d.path == "" {
+		pool, err := d.pool(ctx, conns)
+		if err != nil {
+			return nil, err
+		}
+		return stdlib.OpenDB(*pool.Config().ConnConfig), nil
+	}
+	db, err := sql.Open("sqlite", sqliteURI(d.path)+"?_txlock=immediate"+
+		"&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(conns)
+	return db, nil
+}
+
+func (d *database) pool(ctx context.Context, conns int) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(d.dsn)
+	if err != nil {
+		return nil, err
+	}
+	config.MaxConns = int32(conns)
+	if _, ok := config.ConnConfig.RuntimeParams["application_name"]; !ok {
+		config.ConnConfig.RuntimeParams["application_name"] = "roster runs"
+	}
+	return pgxpool.NewWithConfig(ctx, config)
+}
+
+// sqliteURI returns the URI of a file, in which nothing of its path is taken for
+// a parameter.
+func sqliteURI(path string) string {
+	path = filepath.ToSlash(path)
+	if filepath.VolumeName(path) != "" {
+		path = "/" + path
+	}
+	return "file:" + strings.ReplaceAll((&url.URL{Path: path}).EscapedPath(), "?", "%3F")
+}
+
+// lockFile makes the file, which its owner alone may read, and keeps other
+// processes off it: two on one file would begin each other's runs again. The lock
+// is one of SQLite on a file beside it; it ends with the process, however that
+// ends.
+func (d *database) lockFile(ctx context.Context) (err error) {
+	for _, path := range []string{d.path, d.path + ".lock"} {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("the folder of %s is not there: %w", path, err)
+		}
+		if err != nil {
+			return err
+		}
+		if err := f.Close(); err != nil {
+			return err
+		}
+	}
+	if d.locker, err = sql.Open("sqlite", sqliteURI(d.path+".lock")); err != nil {
+		return err
+	}
+	if d.lock, err = d.locker.Conn(ctx); err == nil {
+		_, err = d.lock.ExecContext(ctx, `BEGIN EXCLUSIVE`)
+	}
+	if err != nil {
+		_ = d.locker.Close()
+		return fmt.Errorf("%s is in use by another process: %w", d.path, err)
+	}
+	return nil
+}
+
+// text puts the schema in.
+func (d *database) text(s string) string { return strings.ReplaceAll(s, "{}", d.prefix) }
+
+// ids returns the one column of a query. Its parameters stand in their order.
+func (d *database) ids(ctx context.Context, text string, args ...any) (list []string, err error) {
+	rows, err := d.sql.QueryContext(ctx, d.text(text), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		list = append(list, id)
+	}
+	return list, rows.Err()
+}
+
+func (d *database) close() {
+	if d.sql != nil {
+		_ = d.sql.Close()
+	}
+	if d.lock != nil {
+		_ = d.lock.Close()
+		_ = d.locker.Close()
+	}
+}

@@ -1,0 +1,290 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/dbos-inc/dbos-transact-golang/dbos"
+	"github.com/google/uuid"
+	"github.com/roster-scim/roster"
+	"github.com/roster-scim/roster/internal/workflow"
+)
+
+// pollTime is how often a node looks for runs that wait. Not much longer: a node
+// takes no more than Concurrency runs at a time, so this bounds how many short ones
+// it ends in a second.
+const pollTime = 25 * time.Millisecond
+
+// watchTime is how often a node looks whether its runs were cancelled elsewhere.
+const watchTime = time.Second
+
+// stopTime is how long bodies may take to return once their context has ended.
+const stopTime = 5 * time.Second
+
+// A worker carries out runs: in one session after the other, when it is taken for
+// dead in between.
+type worker struct {
+	e      *Engine
+	holder string // of its leases: this process
+
+	mu      sync.Mutex
+	session *session
+}
+
+// A session is a worker under one name.
+type session struct {
+	w    *worker
+	node string
+	dbos dbos.Context
+
+	mu      sync.Mutex
+	stopped error // why no execution begins any more; nil: they do
+	running map[*execution]bool
+	idle    chan struct{} // closed when stopped and nothing runs
+}
+
+func startWorker(ctx context.Context, e *Engine) (*worker, error) {
+	switch {
+	case e.opts.Body == nil:
+		return nil, errors.New("a node that works needs a Body")
+	case e.db.path == "" && e.opts.Leases == nil:
+		return nil, errors.New("a node that works on PostgreSQL needs Leases")
+	}
+	w := &worker{e: e, holder: uuid.NewString()}
+	name := node
+	if e.db.path == "" {
+		if name = e.opts.Node; name == "" {
+			name = newName("")
+		}
+		if err := w.register(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if w.session, err = w.start(ctx, name); err != nil {
+		w.unregister(ctx, name)
+		return nil, err
+	}
+	return w, nil
+}
+
+// start begins a session. The runs that the node had under this name before go on.
+func (w *worker) start(ctx context.Context, name string) (*session, error) {
+	e := w.e
+	d, err := e.db.contextWith(ctx, name, e.opts.Log, e.opts.Concurrency+restConns)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{w: w, node: name, dbos: d, running: map[*execution]bool{}, idle: make(chan struct{})}
+	dbos.RegisterWorkflow(d, s.carryOut, dbos.WithWorkflowName(runName), dbos.WithMaxRecoveryAttempts(maxAttempts-1))
+	options := []dbos.QueueOption{
+		dbos.WithWorkerConcurrency(e.opts.Concurrency),
+		dbos.WithQueueBasePollingInterval(pollTime),
+		dbos.WithQueueOnConflict(dbos.QueueConflictAlwaysUpdate),
+	}
+	if e.opts.Rate > 0 {
+		options = append(options, dbos.WithRateLimiter(&dbos.RateLimiter{Limit: e.opts.Rate, Period: time.Second}))
+	}
+	if _, err := dbos.RegisterQueue(d, queue, options...); err != nil {
+		_ = dbos.Shutdown(d, shutdownTime)
+		return nil, fmt.Errorf("register the queue: %w", err)
+	}
+	if err := dbos.Launch(d); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// begin adds an execution; false when it must not go on.
+func (s *session) begin(x *execution) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped != nil {
+		return false
+	}
+	s.running[x] = true
+	return true
+}
+
+// end removes an execution; a second time it does nothing.
+func (s *session) end(x *execution) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.running[x] {
+		return
+	}
+	delete(s.running, x)
+	if s.stopped != nil && len(s.running) == 0 {
+		close(s.idle)
+	}
+}
+
+// refuse lets no execution begin any more.
+func (s *session) refuse(cause error) {
+	dbos.ListenQueues(s.dbos, noQueue)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped == nil && len(s.running) == 0 {
+		close(s.idle)
+	}
+	s.stopped = cause
+}
+
+// cancel ends the contexts of those executions that which selects.
+func (s *session) cancel(cause error, which func(*execution) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for x := range s.running {
+		if which(x) {
+			x.end(cause)
+		}
+	}
+}
+
+func all(*execution) bool { return true }
+
+// ids returns the runs under way.
+func (s *session) ids() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []string
+	for x := range s.running {
+		list = append(list, x.id)
+	}
+	return list
+}
+
+// stop ends a session: what runs may go on until ctx ends, and is then told to stop.
+func (s *session) stop(ctx context.Context) {
+	s.refuse(workflow.ErrStopped)
+	select {
+	case <-s.idle:
+	case <-ctx.Done():
+	}
+	s.cancel(workflow.ErrStopped, all)
+	select {
+	case <-s.idle:
+	case <-time.After(stopTime):
+		s.w.e.opts.Log.Warn("runs do not stop: they are begun again elsewhere while they go on", "runs", s.ids())
+	}
+}
+
+// current returns the session of the moment.
+func (w *worker) current() *session {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.session
+}
+
+// cancelled ends the execution of a run that was cancelled, if it is here.
+func (w *worker) cancelled(id string) {
+	w.current().cancel(errCancelled, func(x *execution) bool { return x.id == id })
+}
+
+// watch looks after runs and leases until ctx ends.
+func (w *worker) watch(ctx context.Context) {
+	var beats <-chan time.Time
+	if w.e.db.path == "" {
+		t := time.NewTicker(w.e.opts.Beat)
+		defer t.Stop()
+		beats = t.C
+	}
+	looks := time.NewTicker(watchTime)
+	defer looks.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-looks.C:
+			if err := w.look(ctx); err != nil && ctx.Err() == nil {
+				w.e.opts.Log.Warn("cannot see which runs were cancelled", "error", err)
+			}
+		case <-beats:
+			last = w.beat(ctx, last)
+		}
+	}
+}
+
+// look ends the executions whose runs were cancelled, deleted, or taken over by
+// another node.
+func (w *worker) look(ctx context.Context) error {
+	s := w.current()
+	ids := s.ids()
+	if len(ids) == 0 {
+		return nil
+	}
+	list, err := w.e.find(ctx, ids, false)
+	if err != nil {
+		return err
+	}
+	mine := map[string]error{}
+	for _, st := range list {
+		switch {
+		case statusOf(st.Status) == roster.RunCancelled:
+			mine[st.ID] = errCancelled
+		case st.Status == dbos.WorkflowStatusPending && st.ExecutorID == s.node:
+			mine[st.ID] = nil
+		default:
+			mine[st.ID] = errLost
+		}
+	}
+	for _, id := range ids {
+		cause, ok := mine[id]
+		if !ok {
+			cause = errLost
+		}
+		if cause != nil {
+			s.cancel(cause, func(x *execution) bool { return x.id == id })
+		}
+	}
+	return nil
+}
+
+// close ends the worker: what runs may go on until ctx ends.
+func (w *worker) close(ctx context.Context) {
+	s := w.current()
+	s.stop(ctx)
+	ctx = context.WithoutCancel(ctx)
+	e := w.e
+	// A run that is handed over in order has killed no node.
+	_, err := e.db.sql.ExecContext(ctx, e.db.text(`UPDATE {}workflow_status SET recovery_attempts = 0 WHERE executor_id = $1 AND status = $2`),
+		s.node, string(dbos.WorkflowStatusPending))
+	if err != nil {
+		e.opts.Log.Warn("cannot mark the runs that stop here", "error", err)
+	}
+	if err := dbos.Shutdown(s.dbos, shutdownTime); err != nil {
+		e.opts.Log.Warn("the engine of workflows did not end in time", "error", err)
+	}
+	if e.db.path == "" {
+		if err := w.release(ctx, s.node); err != nil {
+			e.opts.Log.Warn("cannot hand runs over: other nodes take them when this one counts as dead", "error", err)
+			return
+		}
+		w.unregister(ctx, s.node)
+	}
+}
+
+// firstError is the first error that is set.
+type firstError struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (f *firstError) set(err error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.err == nil {
+		f.err = err
+	}
+	return err
+}
+
+func (f *firstError) get() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
