@@ -74,6 +74,7 @@ type RunStep struct {
 	Attempts []RunAttempt   `json:"attempts,omitempty"`
 	Input    jsontext.Value `json:"input,omitempty"` // a JSON object; what is secret is "***"
 	Output   jsontext.Value `json:"output,omitempty"`
+	Changes  []Change       `json:"changes,omitempty"` // that an action made in a user, part by part
 	Error    *RunError      `json:"error,omitempty"`
 }
 

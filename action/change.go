@@ -252,3 +252,17 @@ func brief(list []scim.Value) jsontext.Value {
 	}
 	return append(out, ']')
 }
+
+// ChangesOfUser is Changes of two answers of a service that show a whole user
+// each, as t reads them.
+func ChangesOfUser(t *scim.Type, before, after jsontext.Value) ([]Change, error) {
+	was, err := readUser(t, before)
+	if err != nil {
+		return nil, err
+	}
+	is, err := readUser(t, after)
+	if err != nil {
+		return nil, err
+	}
+	return append(Changes(was, is), changesOfUnknown(t, before, after)...), nil
+}

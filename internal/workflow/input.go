@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -12,13 +13,15 @@ import (
 // A RunInput is what a run is started with. It holds the file itself, so that the
 // run goes on as it began when another version is deployed meanwhile.
 type RunInput struct {
-	Version int64          `json:"version,omitzero"` // of the workflow; 0: the file is not deployed
-	Source  string         `json:"source"`           // the file
-	Key     string         `json:"key,omitzero"`     // the id of the key by which the run acts in its directory
-	Trigger string         `json:"trigger"`          // as of roster.Run
-	Cause   *roster.Cause  `json:"cause,omitempty"`  // of the event that started it; nil: none
-	Event   *roster.Event  `json:"event,omitempty"`  // that started it; nil: none did
-	Inputs  jsontext.Value `json:"inputs"`           // a JSON object with every input that has a value
+	Directory string         `json:"directory"`        // in which it runs
+	Queued    time.Time      `json:"queued,omitzero"`  // UTC
+	Version   int64          `json:"version,omitzero"` // of the workflow; 0: the file is not deployed
+	Source    string         `json:"source"`           // the file
+	Key       string         `json:"key,omitzero"`     // the id of the key by which the run acts in its directory
+	Trigger   string         `json:"trigger"`          // as of roster.Run
+	Cause     *roster.Cause  `json:"cause,omitempty"`  // of the event that started it; nil: none
+	Event     *roster.Event  `json:"event,omitempty"`  // that started it; nil: none did
+	Inputs    jsontext.Value `json:"inputs"`           // a JSON object with every input that has a value
 	// Request is the SHA-256 of what a request with an Idempotency-Key has asked
 	// for; empty: of none.
 	Request []byte `json:"request,omitempty"`
