@@ -108,9 +108,7 @@ func lost(err error) bool {
 // The bounds of attempts.
 const (
 	defaultTimeout = 30 * time.Second
-	maxTimeout     = 15 * time.Minute
 	defaultBackoff = 2 * time.Second
-	maxBackoff     = time.Hour
 	maxAfter       = 24 * time.Hour // that a service can ask for
 )
 
@@ -119,7 +117,7 @@ func (s *Step) timeout() time.Duration {
 	if s.Timeout <= 0 {
 		return defaultTimeout
 	}
-	return min(s.Timeout, maxTimeout)
+	return s.Timeout
 }
 
 // again reports whether there is an attempt after the one of that number, from 1,

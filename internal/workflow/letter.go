@@ -93,9 +93,9 @@ func (w *work) message() (*mail.Message, error) {
 		if body.from == nil {
 			continue
 		}
-		v, err := body.from.Eval(env)
+		v, err := body.from.Render(env)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", body.name, err)
+			return nil, err
 		}
 		*body.to = w.redact.text(v)
 	}
@@ -156,7 +156,7 @@ func appendAddresses(list []string, v any) ([]string, error) {
 		for _, one := range v {
 			s, ok := one.(string)
 			if !ok {
-				return nil, fmt.Errorf("expected addresses, not %s", kindOfValue(one))
+				return nil, fmt.Errorf("expected addresses, not %s", nameOf(one))
 			}
 			var err error
 			if list, err = appendAddresses(list, s); err != nil {
@@ -165,21 +165,5 @@ func appendAddresses(list []string, v any) ([]string, error) {
 		}
 		return list, nil
 	}
-	return nil, fmt.Errorf("expected an address or a list of them, not %s", kindOfValue(v))
-}
-
-func kindOfValue(v any) string {
-	switch v.(type) {
-	case nil:
-		return "null"
-	case bool:
-		return "a boolean"
-	case float64:
-		return "a number"
-	case map[string]any:
-		return "an object"
-	case []any:
-		return "a list"
-	}
-	return "a text"
+	return nil, fmt.Errorf("expected an address or a list of them, not %s", nameOf(v))
 }
