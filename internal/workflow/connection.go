@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/roster-scim/roster"
+	"github.com/roster-scim/roster/client"
 	"github.com/roster-scim/roster/internal/secret"
 	"github.com/roster-scim/roster/internal/store"
 	"github.com/roster-scim/roster/scim"
@@ -37,9 +39,8 @@ type ConnectionOptions struct {
 	// Keys seal. Nil: the server has no file of keys, and each call is a 501 that
 	// says so.
 	Keys *secret.Keyring
-	// Allow are the networks that a connection may lead to though they are not
-	// public, and without TLS.
-	Allow []netip.Prefix
+	// Transport makes the requests of Test, and of nothing else. Required.
+	Transport http.RoundTripper
 	// Used returns the name of a deployed workflow of a directory that uses a
 	// connection of it, "" for none. Nil: none does.
 	Used func(r store.Reader, directory, name string) (workflow string, err error)
@@ -130,6 +131,29 @@ func (c *Connections) get(ctx context.Context, owner, name string) (s *store.Con
 		return nil, noConnection(name)
 	}
 	return s, err
+}
+
+// testTimeout bounds a test, in which up to three requests are made.
+const testTimeout = 20 * time.Second
+
+// Test says what a connection leads to. An error is a *Diagnosis, which does not
+// show the key, or one of Open.
+func (c *Connections) Test(ctx context.Context, owner, name string) (*Examination, error) {
+	conn, key, err := c.Open(ctx, owner, name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, testTimeout)
+	defer cancel()
+	r, err := Examiner{RuleSet: conn.RuleSet}.Examine(ctx, &client.Client{
+		BaseURL: conn.URL, Directory: conn.Directory, Key: key, Retries: -1, Timeout: testTimeout,
+		HTTP: &http.Client{Transport: c.o.Transport},
+	})
+	if d, ok := errors.AsType[*Diagnosis](err); ok {
+		// A service may send back what it was sent. Its error stays here.
+		return nil, &Diagnosis{What: strings.ReplaceAll(d.What, key, "***"), Next: strings.ReplaceAll(d.Next, key, "***")}
+	}
+	return r, err
 }
 
 // Create adds a connection to a directory that there is.
@@ -274,7 +298,7 @@ func later(now, before time.Time) time.Time {
 	return before.Add(time.Microsecond)
 }
 
-var connectionName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$`)
+var connectionName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 func checkConnectionName(name string) error {
 	if name == roster.LocalConnection {
@@ -327,19 +351,14 @@ func (c *Connections) checkURL(text string) error {
 		return scim.Errorf(400, scim.InvalidValue, "url must have no user name and no password in it: the key goes into key")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return scim.Errorf(400, scim.InvalidValue, "url must have no query and no fragment")
-	case u.Scheme == "http" && !c.local(u.Hostname()):
+	case u.Scheme == "http" && !loopback(u.Hostname()):
 		return scim.Errorf(400, scim.InvalidValue, "url must begin with https://: the key would cross the network in the clear")
 	}
 	return nil
 }
 
-// local reports whether a host is this machine, or an address of a network that
-// the operator has listed.
-func (c *Connections) local(host string) bool {
+// loopback reports whether a host is this machine.
+func loopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return host == "localhost"
-	}
-	addr = addr.Unmap()
-	return addr.IsLoopback() || slices.ContainsFunc(c.o.Allow, func(p netip.Prefix) bool { return p.Contains(addr) })
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
