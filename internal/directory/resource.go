@@ -39,7 +39,8 @@ type Condition struct {
 	Versions []int64
 }
 
-func (c *Condition) holds(version int64) bool {
+// Holds reports whether a version is one that c was meant for.
+func (c *Condition) Holds(version int64) bool {
 	if c == nil || c.Any {
 		return true
 	}
@@ -307,7 +308,7 @@ func (d *Directory) current(tx store.Tx, t *scim.Type, id string, c Call) (*stor
 	if err != nil {
 		return nil, nil, err
 	}
-	if !c.IfMatch.holds(cur.Version) {
+	if !c.IfMatch.Holds(cur.Version) {
 		return nil, nil, scim.Errorf(412, "", "Resource [%s]: id[%s] has the version W/\"%d\", which If-Match does not name: read it again and repeat the change on that", strings.ToUpper(t.Name), id, cur.Version)
 	}
 	r, err := t.Decode(cur.Doc)

@@ -97,7 +97,7 @@ func (s *Service) PlanUpdate(ctx context.Context, c Call, id string, u roster.Di
 
 // migration plans the way from cur to what u makes of it.
 func (s *Service) migration(c Call, r store.Reader, cur *roster.Directory, u roster.DirectoryUpdate) (*migration, error) {
-	if !c.IfMatch.holds(cur.Version) {
+	if !c.IfMatch.Holds(cur.Version) {
 		return nil, scim.Errorf(412, "", "the directory has the version W/\"%d\", which If-Match does not name: read it again and repeat the change on that", cur.Version)
 	}
 	next := *cur

@@ -122,6 +122,15 @@ func condition(lines []string) *directory.Condition {
 	return c
 }
 
+// ifMatch returns the condition on a version that If-Match is, nil for none.
+func ifMatch(r *request) func(version int64) bool {
+	c := condition(r.Header["If-Match"])
+	if c == nil {
+		return nil
+	}
+	return c.Holds
+}
+
 // matches reports whether If-None-Match names an entity tag, or any.
 func matches(lines []string, etag string) bool {
 	for _, line := range lines {

@@ -17,9 +17,11 @@ import (
 
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/internal/directory"
+	"github.com/roster-scim/roster/internal/secret"
 	"github.com/roster-scim/roster/internal/server"
 	"github.com/roster-scim/roster/internal/store"
 	"github.com/roster-scim/roster/internal/store/sqlstore"
+	"github.com/roster-scim/roster/internal/workflow"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -106,6 +108,9 @@ func openWorld(dsn string, wrap func(store.Store) store.Store, o server.Options)
 		return nil, err
 	}
 	o.Directories = w.dirs
+	if o.Connections, err = newConnections(w.store); err != nil {
+		return nil, err
+	}
 	srv := newListener(server.New(o).Handler())
 	w.url = srv.URL
 	w.close = func() {
@@ -115,6 +120,30 @@ func openWorld(dsn string, wrap func(store.Store) store.Store, o server.Options)
 		}
 	}
 	return w, nil
+}
+
+// connectionInUse is a connection that a workflow uses, in every directory.
+const connectionInUse = "in-use"
+
+// newConnections returns connections that may lead to this machine.
+func newConnections(s store.Store) (*workflow.Connections, error) {
+	dir, err := os.MkdirTemp("", "roster-test-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	keys, err := secret.Make(filepath.Join(dir, "secret.key"))
+	if err != nil {
+		return nil, err
+	}
+	guard, err := workflow.NewGuard([]string{"127.0.0.1"})
+	if err != nil {
+		return nil, err
+	}
+	used := func(_ store.Reader, _, name string) (string, error) {
+		return map[string]string{connectionInUse: "offboard"}[name], nil
+	}
+	return workflow.NewConnections(workflow.ConnectionOptions{Store: s, Keys: keys, Guard: guard, Used: used}), nil
 }
 
 func newListener(h http.Handler) *httptest.Server {

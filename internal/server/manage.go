@@ -87,6 +87,7 @@ func (s *Server) routes() (mux *http.ServeMux, patterns []string) {
 	add("POST /api/v1/directories/{directory}/trash/{resource}/restore", in(roster.ScopeAdmin, s.restore))
 	add("DELETE /api/v1/directories/{directory}/trash/{resource}", in(roster.ScopeAdmin, s.purge))
 	add("GET /api/v1/directories/{directory}/requests", in(roster.ScopeAdmin, s.requestLog))
+	s.connectionRoutes(add)
 	return mux, patterns
 }
 
@@ -208,7 +209,7 @@ func (s *Server) getDirectory(r *request) error {
 	if err != nil {
 		return err
 	}
-	r.tag(d)
+	r.tag(d.Version)
 	return r.reply(http.StatusOK, d)
 }
 

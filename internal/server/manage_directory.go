@@ -51,13 +51,13 @@ func (s *Server) update(r *request, u roster.DirectoryUpdate, send func(*roster.
 	if err != nil {
 		return err
 	}
-	r.tag(d)
+	r.tag(d.Version)
 	return send(d)
 }
 
-// tag sends the version of a directory, for If-Match.
-func (r *request) tag(d *roster.Directory) {
-	r.w.Header()["Etag"] = []string{`W/"` + strconv.FormatInt(d.Version, 10) + `"`}
+// tag sends the version of what is answered, for If-Match.
+func (r *request) tag(version int64) {
+	r.w.Header()["Etag"] = []string{`W/"` + strconv.FormatInt(version, 10) + `"`}
 }
 
 func (s *Server) schemas(r *request) error {
@@ -65,7 +65,7 @@ func (s *Server) schemas(r *request) error {
 	if err != nil {
 		return err
 	}
-	r.tag(d)
+	r.tag(d.Version)
 	return r.sendSchemas(d)
 }
 

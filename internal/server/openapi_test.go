@@ -228,6 +228,40 @@ func TestOpenAPI_RealAnswers(t *testing.T) {
 		t.Errorf("own key: got directory %q, want %q", got, d.id)
 	}
 
+	// Connections.
+	in := "?directory=" + d.id
+	there = "https://service.example"
+	conn := object{"name": "cloud", "url": there, "directory": "x", "ruleSet": "atlassian", "key": "k"}
+	status(201, c.check(t, op, "POST", "/api/v1/connections"+in, conn))
+	status(409, c.check(t, mine, "POST", "/api/v1/connections", conn))
+	status(200, c.check(t, mine, "GET", "/api/v1/connections", nil))
+	status(200, c.check(t, mine, "GET", "/api/v1/connections/cloud", nil))
+	status(200, c.check(t, mine, "PUT", "/api/v1/connections/cloud", object{"url": there, "directory": "x"}, "If-Match", `W/"1"`))
+	status(412, c.check(t, mine, "PUT", "/api/v1/connections/cloud", object{"url": there}, "If-Match", `W/"1"`))
+	status(412, c.check(t, mine, "DELETE", "/api/v1/connections/cloud", nil, "If-Match", `W/"1"`))
+	status(204, c.check(t, mine, "DELETE", "/api/v1/connections/cloud", nil))
+	conn["name"], conn["url"], conn["directory"], conn["key"] = connectionInUse, w.url, d.id, d.key
+	status(201, c.check(t, mine, "POST", "/api/v1/connections", conn))
+	status(409, c.check(t, mine, "DELETE", "/api/v1/connections/"+connectionInUse, nil))
+	if r := status(200, c.check(t, mine, "POST", "/api/v1/connections/"+connectionInUse+"/test", nil)); r.obj()["works"] != true {
+		t.Errorf("a connection to this server: %s", r.body)
+	}
+	conn["name"], conn["key"] = "wrong", "rk_wrong"
+	status(201, c.check(t, mine, "POST", "/api/v1/connections", conn))
+	if r := status(200, c.check(t, mine, "POST", "/api/v1/connections/wrong/test", nil)); r.str("fault") != "wrong key: the service does not know it, or it has ended" {
+		t.Errorf("a connection with a wrong key: %s", r.body)
+	}
+	keyless := mine.on(w.serveToo(t, server.Options{}))
+	for method, path := range map[string][]string{"GET": {"", "/x"}, "POST": {"", "/x/test"}, "PUT": {"/x"}, "DELETE": {"/x"}} {
+		for _, p := range path {
+			var body any
+			if method == "PUT" || method == "POST" && p == "" {
+				body = object{"url": there}
+			}
+			status(501, c.check(t, keyless, method, "/api/v1/connections"+p, body))
+		}
+	}
+
 	s := server.New(server.Options{Directories: w.dirs, Log: slog.New(slog.DiscardHandler)})
 	s.Drain()
 	srv := newListener(s.Handler())
@@ -242,9 +276,11 @@ func TestOpenAPI_RealAnswers(t *testing.T) {
 			if o.Security != nil && len(*o.Security) == 0 {
 				continue // open to all
 			}
-			real := strings.NewReplacer("{directory}", d.id, "{key}", "nope", "{user}", "nope", "{resource}", "nope", "{event}", lastSeq).Replace(path)
+			real := strings.NewReplacer("{directory}", d.id, "{key}", "nope", "{user}", "nope", "{resource}", "nope", "{event}", lastSeq, "{connection}", "nope").Replace(path)
 			at := mine
 			switch {
+			case slices.ContainsFunc(item.Parameters, func(p *openapi3.ParameterRef) bool { return p.Value.In == "query" && p.Value.Name == "directory" }):
+				real += "?directory=" + d.id
 			case o.OperationID == "deleteDirectory":
 				at, real = op, "/api/v1/directories/nope" // this one is still needed
 			case !strings.Contains(path, "{directory}"):

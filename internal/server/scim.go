@@ -1,6 +1,8 @@
 package server
 
 import (
+	"cmp"
+	"context"
 	"mime"
 	"net/http"
 	"net/url"
@@ -83,6 +85,28 @@ func (s *Server) enter(r *request, dirID string) error {
 		r.dir, notFound = nil, directory.NoDirectory(dirID)
 	}
 	return notFound
+}
+
+// enterOwn authenticates a request whose path names no directory and finds the one
+// that is meant: that of the parameter directory, else that of the key, else the
+// default one.
+func (s *Server) enterOwn(r *request) error {
+	if err := s.authenticate(r); err != nil {
+		return err
+	}
+	id := cmp.Or(r.query().Get("directory"), r.key.Directory)
+	find := s.dirs.Default
+	if id != "" {
+		find = func(ctx context.Context) (*directory.Directory, error) { return s.dirs.Get(ctx, id) }
+	}
+	d, err := find(r.Context())
+	if err == nil && !r.key.Operator() && r.key.Directory != d.ID {
+		err = directory.NoDirectory(id)
+	}
+	if err == nil {
+		r.dir = d
+	}
+	return err
 }
 
 // resource serves what is under the base URL of a directory.

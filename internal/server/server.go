@@ -25,6 +25,7 @@ import (
 
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/internal/directory"
+	"github.com/roster-scim/roster/internal/workflow"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -52,6 +53,9 @@ type Options struct {
 	Burst int
 	// Chaos makes SCIM requests go wrong on purpose. nil: none does.
 	Chaos *Chaos
+	// Connections are those of the directories' workflows. nil: there is no file of
+	// keys, and requests for them say so.
+	Connections *workflow.Connections
 	// Metrics is the registry that /metrics shows. nil: a new one.
 	Metrics *prometheus.Registry
 	// HideMetrics leaves /metrics out of Handler: AdminHandler alone has it.
@@ -92,6 +96,9 @@ func New(o Options) *Server {
 	}
 	if s.MaxBulk == 0 {
 		s.MaxBulk = DefaultMaxBulk
+	}
+	if s.Connections == nil {
+		s.Connections = workflow.NewConnections(workflow.ConnectionOptions{})
 	}
 	if o.Rate > 0 {
 		s.limits = newLimiter(o.Rate, o.Burst)

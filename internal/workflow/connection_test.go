@@ -78,10 +78,17 @@ func onBoth(t *testing.T, fn func(t *testing.T, db *sqlstore.DB)) {
 func newConnections(t *testing.T, db store.Store) *workflow.Connections {
 	t.Helper()
 	keys, _ := makeKeys(t)
-	return workflow.NewConnections(workflow.ConnectionOptions{Store: db, Keys: keys, Transport: http.DefaultTransport})
+	return workflow.NewConnections(workflow.ConnectionOptions{Store: db, Keys: keys, Guard: newGuard(t, "127.0.0.1", "10.9.0.0/16", "hr.corp.example:8080")})
 }
 
-func anyVersion(int64) bool { return true }
+func newGuard(t *testing.T, allow ...string) *workflow.Guard {
+	t.Helper()
+	g, err := workflow.NewGuard(allow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
 
 func is(versions ...int64) func(int64) bool {
 	return func(v int64) bool {
@@ -149,7 +156,7 @@ func TestConnections_Lifecycle(t *testing.T) {
 			{URL: "https://elsewhere.example", Directory: "there"},
 			{URL: "https://api.atlassian.com", Directory: "elsewhere"},
 		} {
-			_, err = c.Replace(ctx, "d1", "cloud", anyVersion, in)
+			_, err = c.Replace(ctx, "d1", "cloud", nil, in)
 			wantStatus(t, err, 400, "key is required where url or directory changes")
 		}
 		_, err = c.Replace(ctx, "d1", "cloud", is(1), workflow.ConnectionInput{URL: "https://api.atlassian.com", Directory: "there"})
@@ -169,7 +176,7 @@ func TestConnections_Lifecycle(t *testing.T) {
 		if err := c.Delete(ctx, "d1", "cloud", is(3)); err != nil {
 			t.Error(err)
 		}
-		wantStatus(t, c.Delete(ctx, "d1", "cloud", anyVersion), 404, "no connection cloud")
+		wantStatus(t, c.Delete(ctx, "d1", "cloud", nil), 404, "no connection cloud")
 		if _, err := c.Get(ctx, "d2", "cloud"); err != nil {
 			t.Errorf("that of the other directory is gone: %v", err)
 		}
@@ -215,6 +222,8 @@ func TestConnections_Refuse(t *testing.T) {
 		{"a", url("https://service.example#canary"), "no query and no fragment"},
 		{"a", url("http://service.example"), "must begin with https://"},
 		{"a", url("http://10.0.0.1"), "must begin with https://"},
+		{"a", url("http://hr.corp.example"), "must begin with https://"},
+		{"a", url("http://9.9.9.9"), "must begin with https://"},
 		{"a", url("http://localhost.service.example"), "must begin with https://"},
 		{"a", with(func(in *workflow.ConnectionInput) { in.Key = "" }), "key is required"},
 		{"a", with(func(in *workflow.ConnectionInput) { in.Key = "canary\r\nX: y" }), "key must be"},
@@ -226,7 +235,7 @@ func TestConnections_Refuse(t *testing.T) {
 		_, err := c.Create(t.Context(), "d1", tt.name, tt.in)
 		wantStatus(t, err, 400, tt.want)
 	}
-	for _, u := range []string{"http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost:8080/scim", "https://10.0.0.1"} {
+	for _, u := range []string{"http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost:8080/scim", "https://10.0.0.1", "http://10.9.1.2", "http://HR.corp.example:8080"} {
 		name := "a" + fmt.Sprint(len(u))
 		if _, err := c.Create(t.Context(), "d1", name, url(u)); err != nil {
 			t.Errorf("%s: %v", u, err)
@@ -254,7 +263,7 @@ func TestConnections_OneThatAWorkflowUsesStays(t *testing.T) {
 	t.Parallel()
 	db := openStore(t, sqliteDSN(t))
 	keys, _ := makeKeys(t)
-	c := workflow.NewConnections(workflow.ConnectionOptions{Store: db, Keys: keys, Used: func(_ store.Reader, directory, name string) (string, error) {
+	c := workflow.NewConnections(workflow.ConnectionOptions{Store: db, Keys: keys, Guard: newGuard(t), Used: func(_ store.Reader, directory, name string) (string, error) {
 		if directory == "d1" && name == "used" {
 			return "offboard", nil
 		}
@@ -265,9 +274,26 @@ func TestConnections_OneThatAWorkflowUsesStays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wantStatus(t, c.Delete(t.Context(), "d1", "used", anyVersion), 409, "the workflow offboard uses the connection used")
-	if err := c.Delete(t.Context(), "d1", "other", anyVersion); err != nil {
+	wantStatus(t, c.Delete(t.Context(), "d1", "used", nil), 409, "the workflow offboard uses the connection used")
+	if err := c.Delete(t.Context(), "d1", "other", nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// Where a connection leads is looked at when it is used, too.
+func TestConnections_TestGoesNowhereThatIsNotPublic(t *testing.T) {
+	t.Parallel()
+	asked := false
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	t.Cleanup(srv.Close)
+	keys, _ := makeKeys(t)
+	c := workflow.NewConnections(workflow.ConnectionOptions{Store: openStore(t, sqliteDSN(t)), Keys: keys, Guard: newGuard(t)})
+	if _, err := c.Create(t.Context(), "d1", "a", workflow.ConnectionInput{URL: srv.URL, Key: canary}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Test(t.Context(), "d1", "a")
+	if d, ok := errors.AsType[*workflow.Diagnosis](err); !ok || !strings.Contains(d.What, "--workflow-allow-address") || asked {
+		t.Errorf("got %v, asked %v; want a refusal that tells the flag", err, asked)
 	}
 }
 
@@ -280,9 +306,9 @@ func TestConnections_WithoutKeysSayWhichFlag(t *testing.T) {
 		"list":    second(c.List(ctx, "d1")),
 		"get":     second(c.Get(ctx, "d1", "a")),
 		"create":  second(c.Create(ctx, "d1", "a", in)),
-		"replace": second(c.Replace(ctx, "d1", "a", anyVersion, in)),
+		"replace": second(c.Replace(ctx, "d1", "a", nil, in)),
 		"test":    second(c.Test(ctx, "d1", "a")),
-		"delete":  c.Delete(ctx, "d1", "a", anyVersion),
+		"delete":  c.Delete(ctx, "d1", "a", nil),
 	} {
 		t.Run(what, func(t *testing.T) { wantStatus(t, err, 501, "--secret-key-file FILE (or ROSTER_SECRET_KEY_FILE)") })
 	}

@@ -186,8 +186,11 @@ func noAnswer(host string, err error) (what, next string) {
 		name      x509.HostnameError
 		invalid   x509.CertificateInvalidError
 		op        *net.OpError
+		refused   *AddressError
 	)
 	switch {
+	case errors.As(err, &refused):
+		return refused.Error(), ""
 	case errors.Is(err, context.Canceled):
 		return "interrupted", ""
 	case errors.As(err, &dns) && dns.IsNotFound:

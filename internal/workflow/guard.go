@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"syscall"
@@ -126,6 +127,20 @@ func (g *Guard) check(ap netip.AddrPort) error {
 		}
 	}
 	return &AddressError{netip.AddrPortFrom(a, ap.Port()).String()}
+}
+
+// lists reports whether a URL names an address, or a host with its port, that was
+// listed.
+func (g *Guard) lists(u *url.URL) bool {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	if g.hosts[strings.ToLower(net.JoinHostPort(u.Hostname(), port))] {
+		return true
+	}
+	ap, err := netip.ParseAddrPort(net.JoinHostPort(u.Hostname(), port))
+	return err == nil && !public(ap.Addr()) && g.check(ap) == nil
 }
 
 // dial makes a connection to address, a host and a port, if that may be.

@@ -104,7 +104,7 @@ func TestOpenKeys_OneOfManyFilesWins(t *testing.T) {
 // sealMany makes connections in two directories and returns what opens them.
 func sealMany(t *testing.T, db store.Store, keys *secret.Keyring, n int) (check func()) {
 	t.Helper()
-	c := workflow.NewConnections(workflow.ConnectionOptions{Store: db, Keys: keys})
+	c := workflow.NewConnections(workflow.ConnectionOptions{Store: db, Keys: keys, Guard: newGuard(t)})
 	for i := range n {
 		for _, d := range []string{"d1", "d2"} {
 			if _, err := c.Create(t.Context(), d, fmt.Sprint("c", i), workflow.ConnectionInput{URL: "https://service.example", Key: fmt.Sprint(canary, d, i)}); err != nil {
@@ -218,7 +218,7 @@ func TestCountKeys_NamesAKeyThatIsMissing(t *testing.T) {
 	wantError(t, err, lost.IDs()[0])
 
 	// The way out when a file is lost.
-	c := workflow.NewConnections(workflow.ConnectionOptions{Store: db, Keys: keys})
+	c := workflow.NewConnections(workflow.ConnectionOptions{Store: db, Keys: keys, Guard: newGuard(t)})
 	if _, err := c.Create(ctx, "d1", "kept", workflow.ConnectionInput{URL: "https://service.example", Key: canary}); err != nil {
 		t.Fatal(err)
 	}
