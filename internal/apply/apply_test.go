@@ -428,3 +428,31 @@ func TestPlan_OddService(t *testing.T) {
 	}
 	b.execute(again, 1)
 }
+
+// TestExecute_ServiceWithoutDefaults creates people on a service that does not fill
+// in active: they come out as planned, and are found again after a kill.
+func TestExecute_ServiceWithoutDefaults(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, open(t, serve(t, scim.Standard, func(h http.Handler) http.Handler {
+		return plain(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				t.Error(err)
+			}
+			if r.Method == http.MethodPost && !strings.Contains(string(body), `"active"`) {
+				body = []byte(strings.Replace(string(body), "{", `{"active":false,`, 1))
+			}
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(string(body))), int64(len(body))
+			h.ServeHTTP(w, r)
+		}))
+	})))
+	run := b.apply(twoPeople, 2)
+	if err := run.Differing(func(s *apply.Step, r *apply.Result) error {
+		return fmt.Errorf("%s: %q", s.UserName, r.Differs)
+	}); err != nil {
+		t.Error(err)
+	}
+	b.write(run, "done.ndjson", "")
+	b.execute(run, 2)
+	b.execute(b.undo(run, false), 2)
+}

@@ -254,6 +254,9 @@ func wordsOf(err error) string {
 // fill completes a step that makes a person doc: who it is, what is sent, and
 // what changes.
 func (d *Directory) fill(s *Step, doc object) error {
+	if s.Op == Create && len(doc.get("active")) == 0 && d.Type.Attr("active") != nil {
+		doc.set("active", jsontext.Value("true")) // so it is planned, and some services leave it out
+	}
 	var err error
 	if s.Body, err = doc.body(); err != nil {
 		return err
