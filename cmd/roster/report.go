@@ -53,6 +53,7 @@ func report(w io.Writer, cmd *cobra.Command, err error) {
 		diff  *differsError
 		rows  *apply.Faults
 	)
+	sent := errors.As(err, &ce)
 	name := cmd.CommandPath()
 	next := ""
 	switch {
@@ -60,33 +61,29 @@ func report(w io.Writer, cmd *cobra.Command, err error) {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(w, "roster: interrupted")
 	case errors.As(err, &found):
-		fmt.Fprintln(w, "roster:", printable(found.What))
+		complain(w, found.What)
 		next = printable(found.Next)
 		if errors.As(err, &se) && se.Detail != "" {
 			fmt.Fprintf(w, "  answer: %s (%d)\n", printable(se.Detail), se.Status)
 		}
 	case errors.As(err, &other):
-		fmt.Fprintln(w, "roster:", printable(other.Error()))
+		complain(w, other.Error())
 		printChanges(w, other.Changes)
 		next = "the same again, which makes a new plan"
 	case errors.As(err, &diff):
-		fmt.Fprintln(w, "roster:", diff)
+		complain(w, diff.Error())
 		printChanges(w, diff.changes)
 		next = "roster user get " + printable(diff.id)
 	case errors.As(err, &input):
 		for _, f := range input.Faults {
-			fmt.Fprintln(w, "roster:", faultLine(f))
+			complain(w, faultLine(f))
 		}
 		next = name + " --help"
 	case errors.As(err, &rows):
-		for line := range strings.Lines(rows.Error()) {
-			fmt.Fprintln(w, "roster:", printable(strings.TrimSuffix(line, "\n")))
-		}
+		complain(w, rows.Error())
 		fmt.Fprintln(w, "  nothing was changed")
 	case errors.As(err, &usage):
-		for line := range strings.Lines(err.Error()) {
-			fmt.Fprintln(w, "roster:", strings.TrimSuffix(line, "\n"))
-		}
+		complain(w, err.Error())
 		next = name + " --help"
 	case errors.As(err, &se):
 		what := se.Detail
@@ -97,19 +94,19 @@ func report(w io.Writer, cmd *cobra.Command, err error) {
 		if se.Type != "" {
 			code += " " + se.Type
 		}
-		fmt.Fprintf(w, "roster: %s (%s)\n", printable(what), printable(code))
-		next = nextForStatus(se)
-	case errors.As(err, &ce) && ce.Answer == nil:
-		fmt.Fprintln(w, "roster: no answer:", ce.Err)
+		complain(w, what+" ("+code+")")
+		next = nextForStatus(se, ce)
+	case sent && ce.Answer == nil:
+		complain(w, "no answer: "+ce.Err.Error())
 		next = "roster serve, or --url with the address of the service"
 		var untrusted *tls.CertificateVerificationError
 		if errors.As(err, &untrusted) {
 			next = "SSL_CERT_FILE, with the certificate of the CA that has signed the service's"
 		}
 	default:
-		fmt.Fprintln(w, "roster:", err)
+		complain(w, err.Error())
 	}
-	if errors.As(err, &ce) {
+	if sent {
 		if id := ce.RequestID(); id != "" {
 			fmt.Fprintf(w, "  request: %s\n", printable(id))
 		}
@@ -128,6 +125,14 @@ func report(w io.Writer, cmd *cobra.Command, err error) {
 	}
 }
 
+// complain prints what went wrong, in lines of its own. Some of it was written by
+// services and in files.
+func complain(w io.Writer, text string) {
+	for line := range strings.Lines(text) {
+		fmt.Fprintln(w, "roster:", printable(strings.TrimSuffix(line, "\n")))
+	}
+}
+
 // faultLine words a fault for the command line.
 func faultLine(f action.Fault) string {
 	if f.Parameter == "" {
@@ -139,11 +144,16 @@ func faultLine(f action.Fault) string {
 // holder is how a Roster names the user that has a value already.
 var holder = regexp.MustCompile(`Held by ([0-9A-Za-z_-]+)\.?$`)
 
-// nextForStatus returns what to try after an answer, "" where nothing helps.
-func nextForStatus(e *scim.Error) string {
+// nextForStatus returns what to try after an answer, "" where nothing helps. from is
+// nil where there was none.
+func nextForStatus(e *scim.Error, from *client.Error) string {
 	switch e.Status {
 	case http.StatusUnauthorized:
-		return "ROSTER_KEY, or --key-file, with a key of this directory; roster key create makes one"
+		next := "ROSTER_KEY, or --key-file, with a key of this directory"
+		if from == nil || from.Answer == nil || from.Answer.Header.Get("Roster-Request-Id") == "" {
+			return next
+		}
+		return next + "; roster key create makes one"
 	case http.StatusConflict:
 		if m := holder.FindStringSubmatch(e.Detail); m != nil {
 			return "roster user get " + m[1]
