@@ -362,11 +362,11 @@ func TestPlan_OddTexts(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, open(t, serve(t, scim.Standard, nil)))
 	for text, want := range map[string]string{
-		"userName,title\na,b\x00c\n":    "line 2: ",
-		"userName,title\na\x00,b\n":     "line 2: ",
+		"userName,title\na,b\x00c\n":   "line 2: ",
+		"userName,title\na\x00,b\n":    "line 2: ",
 		"userName,title\n\xff\xfe,b\n": "line 2: userName: ",
-		"userName,caf\xe9\na,b\n":       "line 1: column ",
-		"userName,title\na,\"b\n":       "line 2: ",
+		"userName,caf\xe9\na,b\n":      "line 1: column ",
+		"userName,title\na,\"b\n":      "line 2: ",
 	} {
 		if _, err := b.plan(text, apply.CSV, apply.PlanOptions{}); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", text, err, want)
