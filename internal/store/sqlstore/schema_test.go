@@ -74,7 +74,13 @@ func TestMigrate_FromEveryVersion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for version := int64(0); version <= newest.Latest; version++ {
+		for done := range len(newest.Pending) + 1 { // numbers may have gaps
+			version := int64(0)
+			if done > 0 {
+				if _, err := fmt.Sscanf(newest.Pending[done-1], "%d_", &version); err != nil {
+					t.Fatal(err)
+				}
+			}
 			t.Run(fmt.Sprintf("%s/%d", database.name, version), func(t *testing.T) {
 				t.Parallel()
 				dsn, db := database.create(t)
@@ -97,7 +103,7 @@ func TestMigrate_FromEveryVersion(t *testing.T) {
 				if err := db.Close(); err != nil {
 					t.Fatal(err)
 				}
-				want := Schema{Current: version, Latest: newest.Latest, Pending: newest.Pending[version:]}
+				want := Schema{Current: version, Latest: newest.Latest, Pending: newest.Pending[done:]}
 				got, err := ReadSchema(t.Context(), dsn)
 				if err != nil {
 					t.Fatal(err)
