@@ -14,6 +14,8 @@ type DirectoryUpdate struct {
 	// Rules are rules by name; null takes a rule back to what the rule set has.
 	Rules   map[string]jsontext.Value `json:"rules,omitzero"`
 	Default *bool                     `json:"default,omitzero"` // nil: stays
+	// SuppressMail says whether no workflow of the directory sends mail. Nil: stays.
+	SuppressMail *bool `json:"suppressMail,omitzero"`
 	// Schemas take the place of all schemas and resource types that the directory
 	// has beside the built-in ones: a document as of scim.ParseCustom; null is none.
 	Schemas jsontext.Value `json:"schemas,omitzero"`
@@ -24,7 +26,7 @@ type DirectoryPlan struct {
 	// Refused says why the update is refused; empty: it is not.
 	Refused string `json:"refused,omitzero"`
 	// Settings are the changes of the directory itself: its name, its rule set,
-	// its default mark, and each rule.
+	// its default mark, whether mail is suppressed, and each rule.
 	Settings []SettingChange `json:"settings"`
 	// Types are the resource types that come or go.
 	Types []TypeChange `json:"types"`

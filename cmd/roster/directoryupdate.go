@@ -26,6 +26,7 @@ type directoryUpdateOptions struct {
 	rules     []string
 	unset     []string
 	isDefault bool
+	suppress  bool
 	schemas   string
 	dryRun    bool
 	yes       bool
@@ -50,7 +51,7 @@ nobody can answer, it needs --yes.`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
-			u, err := o.update(cmd.Flags().Changed("rule-set"), cmd.Flags().Changed("default"))
+			u, err := o.update(cmd.Flags().Changed)
 			if err != nil {
 				return err
 			}
@@ -65,21 +66,25 @@ nobody can answer, it needs --yes.`,
 	f.StringArrayVar(&o.rules, "rule", nil, "a rule that differs from the rule set, as `name=value`; may be repeated")
 	f.StringArrayVar(&o.unset, "unset-rule", nil, "a rule to be as the rule set has it, by `name`; may be repeated")
 	f.BoolVar(&o.isDefault, "default", false, "serve it under /scim/v2 too; --default=false ends that")
+	f.BoolVar(&o.suppress, "suppress-mail", false, "let no workflow of the directory send mail; --suppress-mail=false ends that")
 	f.StringVar(&o.schemas, "schemas", "", "`file` with the schemas and resource types that it is to have beside the built-in ones, or a folder of such files")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and change nothing")
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
-	perCall(f, "name", "rule-set", "rule", "unset-rule", "default", "schemas", "dry-run", "yes")
+	perCall(f, "name", "rule-set", "rule", "unset-rule", "default", "suppress-mail", "schemas", "dry-run", "yes")
 	return cmd
 }
 
-// update returns what the flags ask for.
-func (o *directoryUpdateOptions) update(ruleSet, isDefault bool) (u roster.DirectoryUpdate, err error) {
+// update returns what the flags ask for; given reports whether one was given.
+func (o *directoryUpdateOptions) update(given func(flag string) bool) (u roster.DirectoryUpdate, err error) {
 	u.Name = o.name
-	if ruleSet {
+	if given("rule-set") {
 		u.RuleSet = o.ruleSet
 	}
-	if isDefault {
+	if given("default") {
 		u.Default = &o.isDefault
+	}
+	if given("suppress-mail") {
+		u.SuppressMail = &o.suppress
 	}
 	u.Rules = make(map[string]jsontext.Value)
 	for _, r := range o.rules {

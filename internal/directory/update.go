@@ -143,6 +143,9 @@ func change(d *roster.Directory, u roster.DirectoryUpdate) error {
 	if u.Default != nil {
 		d.Default = *u.Default
 	}
+	if u.SuppressMail != nil {
+		d.SuppressMail = *u.SuppressMail
+	}
 	if len(u.Schemas) > 0 {
 		schemas, err := customOf(u.Schemas)
 		if err != nil {
@@ -217,6 +220,7 @@ func settings(from, to *Directory) []roster.SettingChange {
 	add("name", from.Name, to.Name)
 	add("ruleSet", from.RuleSet, to.RuleSet)
 	add("default", from.Default, to.Default)
+	add("suppressMail", from.SuppressMail, to.SuppressMail)
 	before, after := from.Model.Rules.List(), to.Model.Rules.List()
 	for i := range before {
 		add(before[i].Name, before[i].Value, after[i].Value)

@@ -33,6 +33,22 @@ func (d *dir) withTestResources() *dir {
 	return d
 }
 
+func TestUpdateDirectory_SuppressMail(t *testing.T) {
+	onEach(t, func(t *testing.T, w *world) {
+		d := w.directory(t, scim.Standard)
+		if r := d.api("PATCH", "?plan=true", object{"suppressMail": true}).want(200); !strings.Contains(string(r.body), `"suppressMail"`) {
+			t.Errorf("not in the plan: %s", r.body)
+		}
+		for _, on := range []bool{true, false} {
+			d.api("PATCH", "", object{"suppressMail": on}).want(200)
+			d.api("PATCH", "", object{"name": "stays as it is"}).want(200)
+			if r := d.api("GET", "", nil).want(200); (r.obj()["suppressMail"] == true) != on {
+				t.Errorf("after %v: %s", on, r.body)
+			}
+		}
+	})
+}
+
 func TestUpdateDirectory(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		d := w.directory(t, scim.Standard)

@@ -14,16 +14,16 @@ import (
 
 // Directories, keys, settings and answers.
 
-const directoryColumns = `d.id, d.name, d.rule_set, d.rules, d.is_default, d.created, d.modified, d.version, d.schemas,
+const directoryColumns = `d.id, d.name, d.rule_set, d.rules, d.is_default, d.created, d.modified, d.version, d.schemas, d.suppress_mail,
 	(SELECT CAST(coalesce(sum(c.n), 0) AS BIGINT) FROM counters c WHERE c.directory = d.id AND c.type = 'User')`
 
 var (
 	getDirectory    = same(`SELECT ` + directoryColumns + ` FROM directories d WHERE d.id = $1 AND d.deleted = 0`)
 	listDirectories = same(`SELECT ` + directoryColumns + ` FROM directories d WHERE d.deleted = 0 ORDER BY d.created, d.id`)
-	insertDirectory = same(`INSERT INTO directories (id, name, rule_set, rules, is_default, created, modified, version, schemas)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`)
+	insertDirectory = same(`INSERT INTO directories (id, name, rule_set, rules, is_default, created, modified, version, schemas, suppress_mail)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`)
 	updateDirectory = same(`UPDATE directories SET name = $1, rule_set = $2, rules = $3, is_default = $4,
-		created = $5, modified = $6, version = $7, schemas = $8 WHERE id = $9 AND version = $10 AND deleted = 0`)
+		created = $5, modified = $6, version = $7, schemas = $8, suppress_mail = $9 WHERE id = $10 AND version = $11 AND deleted = 0`)
 	otherDefault = same(`SELECT id FROM directories WHERE is_default = 1 AND deleted = 0 AND id <> $1`)
 	// A deleted directory has no default mark, whatever it had before.
 	markDirectory       = same(`UPDATE directories SET deleted = $1 WHERE id = $2 AND deleted = 0`)
@@ -33,7 +33,7 @@ var (
 func scanDirectory(r row) *roster.Directory {
 	d := &roster.Directory{
 		ID: r.text(0), Name: r.text(1), RuleSet: r.text(2), Default: r.int(4) != 0,
-		Created: r.time(5), Modified: r.time(6), Version: r.int(7), Users: r.int(9),
+		Created: r.time(5), Modified: r.time(6), Version: r.int(7), SuppressMail: r.int(9) != 0, Users: r.int(10),
 	}
 	if rules := r.bytes(3); len(rules) > 0 {
 		d.Rules = jsontext.Value(rules)
@@ -74,7 +74,7 @@ func (t *tx) ListDirectories() ([]*roster.Directory, error) {
 
 func (t *tx) CreateDirectory(d *roster.Directory) error {
 	n, err := t.exec(insertDirectory, d.ID, d.Name, d.RuleSet, blob(d.Rules), truth(d.Default),
-		micros(d.Created), micros(d.Modified), d.Version, blob(d.Schemas))
+		micros(d.Created), micros(d.Modified), d.Version, blob(d.Schemas), truth(d.SuppressMail))
 	if err == nil && n == 0 {
 		return store.ErrExists
 	}
@@ -94,7 +94,7 @@ func (t *tx) ReplaceDirectory(d *roster.Directory) error {
 		}
 	}
 	n, err := t.exec(updateDirectory, d.Name, d.RuleSet, blob(d.Rules), truth(d.Default),
-		micros(d.Created), micros(d.Modified), d.Version, blob(d.Schemas), d.ID, d.Version-1)
+		micros(d.Created), micros(d.Modified), d.Version, blob(d.Schemas), truth(d.SuppressMail), d.ID, d.Version-1)
 	if err == nil && n == 0 {
 		return store.ErrStale
 	}

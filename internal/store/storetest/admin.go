@@ -40,6 +40,7 @@ func testDirectories(t *testing.T, s store.Store) {
 
 	next := *a
 	next.Version, next.Name, next.RuleSet, next.Rules, next.Default, next.Modified = 2, "New", "strict", nil, false, epoch.Add(time.Hour)
+	next.SuppressMail = true
 	update(t, s, func(tx store.Tx) error { return tx.ReplaceDirectory(&next) })
 	refuse(t, s, store.ErrStale, func(tx store.Tx) error { return tx.ReplaceDirectory(&next) })
 	refuse(t, s, store.ErrStale, func(tx store.Tx) error { d := directory("none"); d.Version = 2; return tx.ReplaceDirectory(d) })
