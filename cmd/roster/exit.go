@@ -11,6 +11,7 @@ import (
 	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/client"
 	"github.com/roster-scim/roster/internal/apply"
+	"github.com/roster-scim/roster/internal/mail"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -70,6 +71,7 @@ func exitCode(err error) int {
 		ce     *client.Error
 		other  *action.ChangedError
 		diff   *differsError
+		unsent *mail.Error
 	)
 	switch {
 	case err == nil:
@@ -103,6 +105,15 @@ func exitCode(err error) int {
 		}
 	case errors.As(err, &ce) && ce.Answer == nil:
 		return exitUnavailable
+	case errors.As(err, &unsent):
+		switch {
+		case unsent.Temporary:
+			return exitUnavailable
+		case unsent.Stage == mail.StageLogin:
+			return exitAuth
+		case unsent.Stage == mail.StageSettings, unsent.Stage == mail.StageMessage:
+			return exitUsage
+		}
 	}
 	return exitError
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/client"
 	"github.com/roster-scim/roster/internal/apply"
+	"github.com/roster-scim/roster/internal/mail"
 	"github.com/roster-scim/roster/internal/workflow"
 	"github.com/roster-scim/roster/scim"
 )
@@ -43,15 +44,16 @@ func hint(err error, status int, format string, args ...any) error {
 // to try next.
 func report(w io.Writer, cmd *cobra.Command, err error) {
 	var (
-		usage *usageError
-		input *action.InputError
-		se    *scim.Error
-		ce    *client.Error
-		he    *hintedError
-		found *workflow.Diagnosis
-		other *action.ChangedError
-		diff  *differsError
-		rows  *apply.Faults
+		usage  *usageError
+		input  *action.InputError
+		se     *scim.Error
+		ce     *client.Error
+		he     *hintedError
+		found  *workflow.Diagnosis
+		other  *action.ChangedError
+		diff   *differsError
+		rows   *apply.Faults
+		unsent *mail.Error
 	)
 	sent := errors.As(err, &ce)
 	name := cmd.CommandPath()
@@ -96,6 +98,9 @@ func report(w io.Writer, cmd *cobra.Command, err error) {
 		}
 		complain(w, what+" ("+code+")")
 		next = nextForStatus(se, ce)
+	case errors.As(err, &unsent):
+		complain(w, unsent.What)
+		next = unsent.Next
 	case sent && ce.Answer == nil:
 		complain(w, "no answer: "+ce.Err.Error())
 		next = "roster serve, or --url with the address of the service"

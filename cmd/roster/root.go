@@ -28,6 +28,7 @@ func newRoot(g *globals) *cobra.Command {
 		newDiffCmd(g),
 		newOrgCmd(g),
 		newConnectionCmd(g),
+		newMailCmd(g),
 		newMigrateCmd(g),
 		newBackupCmd(g),
 		newRestoreCmd(g),

@@ -21,6 +21,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/roster-scim/roster/internal/mail/sink"
 )
 
 // TestScripts runs testdata/script: roster as people type it, against a server
@@ -30,6 +32,8 @@ import (
 //	code N PROGRAM [ARG…]    runs a program that must end with the exit code N
 //	set VAR MEMBER           sets VAR to a member of the JSON object on stdout
 //	line VAR                 sets VAR to the one line on stdout
+//	sink VAR [USER PASSWORD] starts a mail server, with a login or without, and sets VAR to its address
+//	received TEXT…           the next mail that the sink took has these texts in it
 //	site VAR KIND            starts something that is no Roster, and sets VAR to its URL, see sites
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -41,15 +45,18 @@ func TestScripts(t *testing.T) {
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home")) // connections and runs are of one script
+			env.Values["sink"] = new(*sink.Sink)
 			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"server": scriptServer,
-			"code":   scriptCode,
-			"set":    scriptSet,
-			"line":   scriptLine,
-			"site":   scriptSite,
+			"server":   scriptServer,
+			"code":     scriptCode,
+			"set":      scriptSet,
+			"line":     scriptLine,
+			"site":     scriptSite,
+			"sink":     scriptSink,
+			"received": scriptReceived,
 		},
 	})
 }
@@ -135,6 +142,40 @@ func scriptSite(ts *testscript.TestScript, neg bool, args []string) {
 	s := sites[args[1]]()
 	ts.Defer(s.Close)
 	ts.Setenv(args[0], s.URL)
+}
+
+func scriptSink(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 && len(args) != 3 {
+		ts.Fatalf("usage: sink VAR [USER PASSWORD]")
+	}
+	var o sink.Options
+	if len(args) == 3 {
+		o.User, o.Password = args[1], args[2]
+	}
+	s, err := sink.Start(o)
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(s.Close()) })
+	ts.Setenv(args[0], s.Addr())
+	*(ts.Value("sink").(**sink.Sink)) = s
+}
+
+func scriptReceived(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: received TEXT…")
+	}
+	select {
+	case m := <-(*ts.Value("sink").(**sink.Sink)).Received():
+		parsed, err := m.Parse()
+		ts.Check(err)
+		all := string(m.Data) + parsed.Text + parsed.HTML
+		for _, want := range args {
+			if !strings.Contains(all, want) {
+				ts.Fatalf("no %q in the mail:\n%s", want, m.Data)
+			}
+		}
+	case <-time.After(time.Minute):
+		ts.Fatalf("no mail came")
+	}
 }
 
 func scriptCode(ts *testscript.TestScript, neg bool, args []string) {

@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/roster-scim/roster/internal/directory"
+	"github.com/roster-scim/roster/internal/mail"
 	"github.com/roster-scim/roster/internal/server"
 	"github.com/roster-scim/roster/internal/store/sqlstore"
 )
@@ -39,6 +40,7 @@ type serveOptions struct {
 	ruleSet          string
 	bootstrapKeyFile string
 	schemaDir        string
+	mail             mailOptions
 	rate             float64
 	burst            int
 	maxBody          int64
@@ -92,6 +94,7 @@ SIGTERM and Ctrl-C let it finish what it has accepted, and end it.`,
 	f.StringVar(&o.ruleSet, "rule-set", "atlassian", "`name` of the rule set of the default directory that a first start makes: atlassian, standard or strict")
 	f.StringVar(&o.bootstrapKeyFile, "bootstrap-key-file", "", "`file` that holds the first operator key (or ROSTER_BOOTSTRAP_KEY)")
 	f.StringVar(&o.schemaDir, "schema-dir", "", "`folder` of *.json files with schemas and resource types, which every directory then has")
+	o.mail.addFlags(f)
 	f.Float64Var(&o.rate, "rate", 0, "`number` of requests a second that each key may make; 0: any")
 	f.IntVar(&o.burst, "burst", 0, "`number` of requests that each key may make at once (default: those of one second)")
 	f.StringVar(&o.chaos, "chaos", "", "for tests of clients: make SCIM requests go wrong by `chance`, as in status=429:5%,retry-after=2s,latency=200ms+-50ms,drop-before=1%,drop-after=1%,seed=7")
@@ -174,6 +177,7 @@ type running struct {
 	dirs      *directory.Service
 	store     *sqlstore.DB
 	server    *server.Server
+	mail      mail.Sender  // of the workflows
 	listener  net.Listener // of the main address
 	http      []*http.Server
 	requests  inFlight   // on the main address
@@ -201,8 +205,8 @@ func start(ctx context.Context, g *globals, o *serveOptions) (_ *running, err er
 	if err != nil {
 		return nil, err
 	}
-	s := &running{o: o, log: in.log, store: db, failed: make(chan error, 2)}
-	opened := []io.Closer{db}
+	s := &running{o: o, log: in.log, store: db, mail: in.mail, failed: make(chan error, 2)}
+	opened := []io.Closer{db, in.mail}
 	defer func() {
 		if err != nil {
 			for _, c := range slices.Backward(opened) {
@@ -318,7 +322,7 @@ func (s *running) stop() error {
 	if err := s.dirs.Flush(ctx); err != nil {
 		s.log.Warn("the last use of keys was not written down", "err", err)
 	}
-	return errors.Join(append(errs, s.store.Close())...)
+	return errors.Join(append(errs, s.mail.Close(), s.store.Close())...)
 }
 
 // housekeep writes down when keys were used and erases what is past its time.

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/roster-scim/roster/internal/directory"
+	"github.com/roster-scim/roster/internal/mail"
 	"github.com/roster-scim/roster/internal/server"
 	"github.com/roster-scim/roster/scim"
 )
@@ -25,6 +26,7 @@ type serveInput struct {
 	bootstrapKey string
 	chaos        *server.Chaos  // nil: none
 	schemas      jsontext.Value // nil: each directory has its own
+	mail         mail.Sender
 }
 
 // check reads the settings, before anything is opened or made, and reports every
@@ -54,6 +56,8 @@ func (o *serveOptions) check(g *globals) (*serveInput, error) {
 		fault(usagef("the bootstrap key (ROSTER_BOOTSTRAP_KEY or --bootstrap-key-file) has %d bytes: give %d or more", n, directory.MinGivenKey))
 	}
 	in.schemas, err = o.readSchemaDir()
+	fault(err)
+	in.mail, err = o.mail.open(g, in.log, nil)
 	fault(err)
 	return in, errors.Join(faults...)
 }
