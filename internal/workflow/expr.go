@@ -38,29 +38,30 @@ type Expr struct {
 	secret  bool // it reads a secret input
 }
 
-// An exprFault is what is wrong with an expression, and at which byte of it.
-type exprFault struct {
+// An offsetFault is what is wrong with an expression or a template, and at which
+// byte of it.
+type offsetFault struct {
 	at   int
 	text string
 }
 
 // compile returns the expression that source is. Names are those that s says.
-func compile(source string, s *scope) (*Expr, []exprFault) {
+func compile(source string, s *scope) (*Expr, []offsetFault) {
 	if strings.TrimSpace(source) == "" {
-		return nil, []exprFault{{0, "the expression is empty: write one, such as inputs.userId"}}
+		return nil, []offsetFault{{0, "the expression is empty: write one, such as inputs.userId"}}
 	}
 	if len(source) > maxExpr {
-		return nil, []exprFault{{0, fmt.Sprintf("the expression has %d bytes: make it no longer than %d", len(source), maxExpr)}}
+		return nil, []offsetFault{{0, fmt.Sprintf("the expression has %d bytes: make it no longer than %d", len(source), maxExpr)}}
 	}
 	if *s.expressions++; *s.expressions > maxExpressions {
-		return nil, []exprFault{{0, fmt.Sprintf("the file has more than %d expressions: use fewer", maxExpressions)}}
+		return nil, []offsetFault{{0, fmt.Sprintf("the file has more than %d expressions: use fewer", maxExpressions)}}
 	}
 	// The functions must be known to the parser: it takes some of their names for
 	// its own.
 	config := exprConfig(s)
 	tree, err := parser.ParseWithConfig(source, config)
 	if err != nil {
-		return nil, []exprFault{wrong(source, err)}
+		return nil, []offsetFault{wrong(source, err)}
 	}
 	e := &Expr{Source: source}
 	i := inspector{scope: s, source: source, seen: make(map[ast.Node]bool)}
@@ -71,7 +72,7 @@ func compile(source string, s *scope) (*Expr, []exprFault) {
 	e.secret = i.secret
 	program, err := expr.Compile(source, exprOptions(s)...)
 	if err != nil {
-		return nil, []exprFault{wrong(source, err)}
+		return nil, []offsetFault{wrong(source, err)}
 	}
 	e.program, e.kind = program, kindOf(program.Node())
 	if _, path := program.Node().(*ast.MemberNode); path && e.kind == nullNode {
@@ -81,10 +82,10 @@ func compile(source string, s *scope) (*Expr, []exprFault) {
 }
 
 // wrong returns an error of the library as a fault.
-func wrong(source string, err error) exprFault {
+func wrong(source string, err error) offsetFault {
 	var fe *file.Error
 	if !errors.As(err, &fe) {
-		return exprFault{0, "the expression is wrong: " + err.Error()}
+		return offsetFault{0, "the expression is wrong: " + err.Error()}
 	}
 	text := strings.TrimPrefix(fe.Message, "compilation failed: ")
 	switch {
@@ -97,7 +98,7 @@ func wrong(source string, err error) exprFault {
 	default:
 		text = "the expression is wrong: " + text
 	}
-	return exprFault{byteOffset(source, fe.From), text}
+	return offsetFault{byteOffset(source, fe.From), text}
 }
 
 // byteOffset returns where the n-th character of s begins.
@@ -177,14 +178,14 @@ type inspector struct {
 	scope       *scope
 	source      string
 	seen        map[ast.Node]bool
-	faults      []exprFault
+	faults      []offsetFault
 	calls, sums int
 	secret      bool
 	lone        string // the input that was looked at last
 }
 
 func (i *inspector) fault(n ast.Node, format string, args ...any) {
-	i.faults = append(i.faults, exprFault{byteOffset(i.source, n.Location().From), fmt.Sprintf(format, args...)})
+	i.faults = append(i.faults, offsetFault{byteOffset(i.source, n.Location().From), fmt.Sprintf(format, args...)})
 }
 
 // operators are those that are allowed.

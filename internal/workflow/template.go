@@ -115,12 +115,12 @@ func (p *fileParser) template(n *node, html bool, s *scope) *Template {
 }
 
 // compile parses and checks the template.
-func (t *Template) compile(s *scope) []exprFault {
+func (t *Template) compile(s *scope) []offsetFault {
 	tree := parse.New(t.name())
 	tree.Mode = parse.SkipFuncCheck // so that ours can be suggested
 	set := make(map[string]*parse.Tree)
 	if _, err := tree.Parse(t.Source, "", "", set); err != nil {
-		return []exprFault{t.wrong(err)}
+		return []offsetFault{t.wrong(err)}
 	}
 	c := &templateChecker{scope: s, tree: tree}
 	for name, other := range set {
@@ -141,7 +141,7 @@ func (t *Template) compile(s *scope) []exprFault {
 		// use only.
 		var unsafe *template.Error
 		if err := t.execute(&cappedWriter{}, new(budget), nil); errors.As(err, &unsafe) {
-			return []exprFault{{t.lineStart(unsafe.Line), "this cannot be made safe: " + unsafe.Description}}
+			return []offsetFault{{t.lineStart(unsafe.Line), "this cannot be made safe: " + unsafe.Description}}
 		}
 	}
 	return nil
@@ -150,13 +150,13 @@ func (t *Template) compile(s *scope) []exprFault {
 var parseError = regexp.MustCompile(`(?s)^template: [^:]*:(\d+):(?:\d+:)? (.*)$`)
 
 // wrong returns an error of the parser as a fault.
-func (t *Template) wrong(err error) exprFault {
+func (t *Template) wrong(err error) offsetFault {
 	m := parseError.FindStringSubmatch(err.Error())
 	if m == nil {
-		return exprFault{0, "the template is wrong: " + err.Error()}
+		return offsetFault{0, "the template is wrong: " + err.Error()}
 	}
 	line, _ := strconv.Atoi(m[1]) // the expression has digits alone
-	return exprFault{t.lineStart(line), "the template is wrong: " + m[2]}
+	return offsetFault{t.lineStart(line), "the template is wrong: " + m[2]}
 }
 
 // lineStart returns where a line of the source begins, its indentation passed.
@@ -178,11 +178,11 @@ func (t *Template) lineStart(line int) int {
 type templateChecker struct {
 	scope  *scope
 	tree   *parse.Tree
-	faults []exprFault
+	faults []offsetFault
 }
 
 func (c *templateChecker) fault(n parse.Node, format string, args ...any) {
-	c.faults = append(c.faults, exprFault{int(n.Position()), fmt.Sprintf(format, args...)})
+	c.faults = append(c.faults, offsetFault{int(n.Position()), fmt.Sprintf(format, args...)})
 }
 
 // list checks nodes and returns what it costs to execute them once, without what

@@ -21,6 +21,10 @@ const (
 	maxSource  = 256 << 10
 	maxLevels  = 40   // of lists and objects within each other
 	maxMembers = 1000 // of one object
+	// maxTokens bounds the words and signs of YAML: the library takes time in the
+	// square of some of them.
+	maxTokens = 20_000
+	maxFault  = 500 // bytes of the text of a fault, which may repeat what is written
 )
 
 // A kind is that of a node.
@@ -110,21 +114,20 @@ func readYAML(source []byte) (d *document, root *node) {
 	case file == nil:
 		return d, nil
 	}
-	var docs []*ast.DocumentNode
 	for _, one := range file.Docs {
-		if one.Body != nil {
-			docs = append(docs, one)
+		if one.Body == nil {
+			continue
 		}
+		if root != nil {
+			d.fault(root.line, root.column, "the file has more than one document: put each workflow in a file of its own")
+			return d, nil
+		}
+		root = d.node(one.Body)
 	}
-	if len(docs) == 0 {
+	if root == nil {
 		d.fault(1, 1, "the file is empty: a workflow needs a name and steps")
-		return d, nil
 	}
-	if len(docs) > 1 {
-		at := docs[1].Body.GetToken().Position
-		d.fault(at.Line, at.Column, "the file has more than one document: put each workflow in a file of its own")
-	}
-	return d, d.node(docs[0].Body)
+	return d, root
 }
 
 // plain reports whether the source is text alone, after the fault where it is not.
@@ -173,9 +176,18 @@ var refusedTokens = map[token.Type]string{
 // allowed reports whether tokens can be parsed, after the faults of those that
 // cannot.
 func (d *document) allowed(tokens token.Tokens) bool {
+	if len(tokens) > maxTokens {
+		at := tokens[maxTokens].Position
+		d.fault(at.Line, at.Column, "the file has more than %d words and signs of YAML: make it smaller", maxTokens)
+		return false
+	}
 	before, flow := len(d.faults), 0
 	var columns []int // of the block collections that are open
-	for _, t := range tokens {
+	for i, t := range tokens {
+		if t.Type == token.DocumentHeaderType && i > 0 && tokens[i-1].Type != token.CommentType {
+			d.fault(t.Position.Line, t.Position.Column, "the file has more than one document: put each workflow in a file of its own")
+			return false
+		}
 		if text, no := refusedTokens[t.Type]; no {
 			d.fault(t.Position.Line, t.Position.Column, "%s", text)
 		}
@@ -288,7 +300,11 @@ func (d *document) entry(out *node, m *ast.MappingValueNode) {
 
 func (d *document) fault(line, column int, format string, args ...any) {
 	if len(d.faults) < 10*maxFaults { // more than will be told, so that the first of the file are among them
-		d.faults = append(d.faults, Fault{max(line, 1), max(column, 1), fmt.Sprintf(format, args...)})
+		text := fmt.Sprintf(format, args...)
+		if len(text) > maxFault {
+			text = strings.ToValidUTF8(text[:maxFault], "") + "…"
+		}
+		d.faults = append(d.faults, Fault{max(line, 1), max(column, 1), text})
 	}
 }
 
