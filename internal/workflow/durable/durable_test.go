@@ -24,9 +24,15 @@ func onBoth(t *testing.T, fn func(t *testing.T, open opener)) {
 	})
 	t.Run("Postgres", func(t *testing.T) {
 		t.Parallel()
-		dsn := pgtest.DSN(t)
-		fn(t, opener{t: t, keys: keyring(t), dsn: dsn, leases: leases(t, dsn)})
+		fn(t, onPostgres(t))
 	})
+}
+
+// onPostgres is for what happens between nodes.
+func onPostgres(t *testing.T) opener {
+	t.Helper()
+	dsn := pgtest.DSN(t)
+	return opener{t: t, keys: keyring(t), dsn: dsn, leases: leases(t, dsn)}
 }
 
 func keyring(t *testing.T) *secret.Keyring {
@@ -109,7 +115,7 @@ func start(t *testing.T, e *Engine, ids ...string) {
 }
 
 // wait waits for a run, for as long as any machine may need.
-func wait4(t *testing.T, e *Engine, id string) *workflow.EngineRun {
+func wait(t *testing.T, e *Engine, id string) *workflow.EngineRun {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 )
 
@@ -33,6 +34,16 @@ func (h quietHandler) Enabled(ctx context.Context, l slog.Level) bool {
 
 func (h quietHandler) Handle(ctx context.Context, r slog.Record) error {
 	r.Level = lower(r.Level)
+	r.Attrs(func(a slog.Attr) bool {
+		// The end of a context is no fault: a session ends.
+		if err, ok := a.Value.Any().(error); ok && errors.Is(err, context.Canceled) {
+			r.Level = slog.LevelDebug
+		}
+		return true
+	})
+	if !h.Handler.Enabled(ctx, r.Level) {
+		return nil
+	}
 	return h.Handler.Handle(ctx, r)
 }
 

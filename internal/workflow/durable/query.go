@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
@@ -187,6 +188,9 @@ func (e *Engine) List(ctx context.Context, q workflow.RunQuery) ([]*workflow.Eng
 }
 
 func (e *Engine) listIDs(ctx context.Context, q workflow.RunQuery) ([]string, error) {
+	if q.Status != "" && statuses[q.Status] == nil {
+		return nil, nil // of a status that no run has
+	}
 	text, args := listQuery(q)
 	return e.db.ids(ctx, text, args...)
 }
@@ -202,18 +206,12 @@ func listQuery(q workflow.RunQuery) (string, []any) {
 	if q.Workflow != "" {
 		text += ` AND assumed_role = ` + arg(q.Workflow)
 	}
-	if names := statuses[q.Status]; q.Status != "" {
-		text += ` AND status IN (` // of a status that no run has: none
-		for i, s := range names {
-			if i > 0 {
-				text += `, `
-			}
-			text += arg(s)
+	if q.Status != "" {
+		var in []string
+		for _, s := range statuses[q.Status] {
+			in = append(in, arg(s))
 		}
-		text += `)`
-		if len(names) == 0 {
-			text += ` AND FALSE`
-		}
+		text += ` AND status IN (` + strings.Join(in, ", ") + `)`
 	}
 	if q.Before != "" {
 		// Of one that is not there, nothing is older.

@@ -22,8 +22,8 @@ type execution struct {
 	w     *worker
 	id    string
 	input []byte
-	dbos  dbos.Context // of this run; it ends with the execution
-	end   context.CancelCauseFunc
+	dbos  dbos.Context            // of this run
+	end   context.CancelCauseFunc // of that context, and of the one that the body has
 	// failed is set when the attempt cannot go on: a call has no result that a later
 	// attempt would find. DoAll's calls set it side by side.
 	failed firstError
@@ -45,25 +45,26 @@ func (s *session) carryOut(d dbos.Context, record []byte) (output []byte, err er
 		return nil, err
 	}
 	e := s.w.e
-	own, end := dbos.WithCancelCause(d)
-	defer end(nil)
-	x := &execution{w: s.w, id: id, dbos: own, end: end}
+	own, endOwn := dbos.WithCancelCause(d)
+	ctx, end := context.WithCancelCause(bare{d})
+	x := &execution{w: s.w, id: id, dbos: own, end: func(cause error) { end(cause); endOwn(cause) }}
+	defer x.end(nil)
 	if !s.begin(x) {
-		return nil, wait(d)
+		return nil, hold(d)
 	}
 	defer s.end(x)
 	if x.input, err = e.open(record, placeInput, id); err != nil {
 		return nil, e.sealError(err, id)
 	}
-	output, err = x.body(bare{own})
-	cause := context.Cause(own)
+	output, err = x.body(ctx)
+	cause := context.Cause(ctx)
 	switch failed := x.failed.get(); {
 	case errors.Is(failed, errLost) || errors.Is(cause, errLost):
 		return nil, dbos.ErrConflictingWorkflowID
 	case errors.Is(cause, workflow.ErrStopped) && (err != nil || failed != nil):
 		// Not before all is at an end: what returns now has failed or succeeded.
 		s.end(x)
-		return nil, wait(d)
+		return nil, hold(d)
 	case err == nil && failed != nil:
 		// The body made nothing of it, but a later attempt at this run, after a Retry,
 		// would not find what this one went on with.
@@ -78,8 +79,8 @@ func (s *session) carryOut(d dbos.Context, record []byte) (output []byte, err er
 	return output, nil
 }
 
-// wait returns when the context of DBOS ends. It keeps nothing then of the attempt.
-func wait(d dbos.Context) error {
+// hold returns when the context of DBOS ends. It keeps nothing then of the attempt.
+func hold(d dbos.Context) error {
 	<-d.Done()
 	return workflow.ErrStopped
 }
@@ -150,6 +151,11 @@ func (x *execution) Sleep(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
+// An unkeptError is what fn returned, on its way through DBOS.
+type unkeptError struct{ error }
+
+func (e *unkeptError) Unwrap() error { return e.error }
+
 // ready says why no call may begin.
 func (x *execution) ready() error {
 	if err := x.failed.get(); err != nil {
@@ -167,12 +173,12 @@ func (x *execution) step(ctx context.Context, name string, fn func(context.Conte
 	return func(context.Context) (k kept, _ error) {
 		defer func() {
 			if p := recover(); p != nil {
-				k = kept{err: x.panicked("step "+name, p)}
+				k = kept{err: &unkeptError{x.panicked("step "+name, p)}}
 			}
 		}()
 		b, err := fn(ctx)
 		if err != nil {
-			return kept{err: err}, nil
+			return kept{err: &unkeptError{err}}, nil
 		}
 		return kept{record: x.w.e.seal(b, placeStep, x.id)}, nil
 	}
@@ -192,6 +198,10 @@ func (x *execution) result(k kept, err error) ([]byte, error) {
 
 // fail ends the attempt: no call begins any more. It returns what the body is told.
 func (x *execution) fail(err error) error {
+	// DBOS words what fn returned as a failure of its own.
+	if u, ok := errors.AsType[*unkeptError](err); ok {
+		err = u.error
+	}
 	switch cause := context.Cause(x.dbos); {
 	case errIsLost(err):
 		err = errLost
@@ -201,11 +211,6 @@ func (x *execution) fail(err error) error {
 		x.end(errCancelled)
 	case cause != nil:
 		err = fmt.Errorf("%w: %w", cause, err)
-	default:
-		// DBOS words it as its own; what matters is what fn returned.
-		if u, ok := errors.AsType[*dbos.Error](err); ok && u.Unwrap() != nil {
-			err = u.Unwrap()
-		}
 	}
 	return x.failed.set(err)
 }
