@@ -191,8 +191,22 @@ func (p *interpreter) root() (*frame, error) {
 		run["url"] = p.URL(p.in.Directory, p.x.ID())
 	}
 	f := &frame{steps: make(map[string]any)}
+	blank(f.steps, p.file.Steps)
+	blank(f.steps, p.file.OnError)
 	f.env = Env{"inputs": inputs, "steps": f.steps, "event": event, "run": run}
 	return f, nil
+}
+
+// blank puts steps that have not begun into a map: what names one that never does
+// finds nothing, and not an error. Those within a for-each are in its frames alone.
+func blank(into map[string]any, steps []*Step) {
+	for _, s := range steps {
+		into[s.ID] = map[string]any{"status": string(roster.RunSkipped), "output": nil, "error": nil, "changes": []any{}, "before": nil}
+		if s.If != nil {
+			blank(into, s.If.Then)
+			blank(into, s.If.Else)
+		}
+	}
 }
 
 // run carries out the steps of the file. What it calls does not depend on

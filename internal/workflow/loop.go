@@ -52,6 +52,7 @@ func (p *interpreter) loop(ctx context.Context, f *frame, s *Step) error {
 		for i, item := range chunk {
 			n := index
 			frames[i] = &frame{item: &n, steps: maps.Clone(f.steps), own: make(map[string]any), env: maps.Clone(f.env)}
+			blank(frames[i].steps, s.ForEach.Steps)
 			frames[i].env["steps"], frames[i].env[s.ForEach.As] = frames[i].steps, item
 			index++
 		}

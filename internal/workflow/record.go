@@ -29,9 +29,9 @@ type record struct {
 	Changes []action.Change  `json:"changes,omitempty"`
 	Error   *roster.RunError `json:"error,omitempty"`
 	Class   string           `json:"class,omitempty"` // of the error, as Retry.On has it; empty: another attempt mends nothing
-	// Again says that there is another attempt, after Wait.
-	Again bool          `json:"again,omitzero"`
-	Wait  time.Duration `json:"wait,omitzero,format:nano"`
+	// Again says that there is another attempt, after so many milliseconds.
+	Again bool  `json:"again,omitzero"`
+	Wait  int64 `json:"wait,omitzero"`
 	// Fatal says that the step has failed for good, and what it is in with it.
 	Fatal  bool    `json:"fatal,omitzero"`
 	Source *source `json:"source,omitempty"` // of partRead

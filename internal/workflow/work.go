@@ -120,7 +120,9 @@ func (w *work) fail(rec *record, err error) {
 	rec.Status, rec.Source = roster.RunFailed, nil
 	rec.Error, rec.Class, after = failureOf(err)
 	if w.step.ForEach == nil {
-		rec.Wait, rec.Again = w.step.Retry.again(w.attempt, rec.Class, after)
+		var wait time.Duration
+		wait, rec.Again = w.step.Retry.again(w.attempt, rec.Class, after)
+		rec.Wait = wait.Milliseconds()
 	}
 	rec.Fatal = !rec.Again && !w.step.ContinueOnError
 }
@@ -156,7 +158,7 @@ func (w *work) take(rec *record) {
 	switch {
 	case rec.Again:
 		w.attempt++
-		w.wait = rec.Wait
+		w.wait = time.Duration(rec.Wait) * time.Millisecond
 		// Somebody else has changed what was read: the next attempt is for what it is
 		// by then.
 		if w.source != nil && rec.Class == classConflict {
