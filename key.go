@@ -16,14 +16,18 @@ const (
 	ScopeGroupsRead  Scope = "groups:read"
 	ScopeGroupsWrite Scope = "groups:write"
 	ScopeEventsRead  Scope = "events:read"
-	ScopeAdmin       Scope = "admin"
+	// ScopeWorkflowsRun starts, reads, cancels and retries the runs of a directory's
+	// workflows. To deploy one takes ScopeAdmin: runs act by the key that has
+	// deployed, so that who may start one needs no right to what it does.
+	ScopeWorkflowsRun Scope = "workflows:run"
+	ScopeAdmin        Scope = "admin"
 	// ScopeMe reads and writes the one user that the key is bound to, as /Me.
 	ScopeMe Scope = "me"
 )
 
 // Scopes are the scopes of any key, in the order of the documentation. ScopeMe
 // is beside them: it is for a key that is bound to a user.
-var Scopes = []Scope{ScopeUsersRead, ScopeUsersWrite, ScopeGroupsRead, ScopeGroupsWrite, ScopeEventsRead, ScopeAdmin}
+var Scopes = []Scope{ScopeUsersRead, ScopeUsersWrite, ScopeGroupsRead, ScopeGroupsWrite, ScopeEventsRead, ScopeWorkflowsRun, ScopeAdmin}
 
 // A Key is an API key as the server keeps it: never the key itself, which is
 // shown once, but its SHA-256 digest and its first characters.

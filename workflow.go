@@ -6,10 +6,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// ScopeWorkflowsRun starts, reads, cancels and retries the runs of a directory's
-// workflows. To deploy one takes ScopeAdmin.
-const ScopeWorkflowsRun Scope = "workflows:run"
-
 // A Workflow is a file of steps that a server carries out in one directory.
 type Workflow struct {
 	Directory string `json:"directory"`

@@ -83,6 +83,13 @@ func (d *Directory) Await(ctx context.Context, after int64, limit int) ([]*roste
 	}
 }
 
+// anyDirectory is the rope of those who listen for all directories.
+const anyDirectory = ""
+
+// Committed returns a channel that is closed when this process has next committed
+// a change, in whatever directory.
+func (s *Service) Committed() <-chan struct{} { return s.bell.listen(anyDirectory) }
+
 // A bell wakes those who wait for the events of a directory.
 type bell struct {
 	mu    sync.Mutex
@@ -105,9 +112,11 @@ func (b *bell) listen(directory string) <-chan struct{} {
 func (b *bell) ring(directory string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c := b.ropes[directory]; c != nil {
-		close(c)
-		delete(b.ropes, directory)
+	for _, rope := range []string{directory, anyDirectory} {
+		if c := b.ropes[rope]; c != nil {
+			close(c)
+			delete(b.ropes, rope)
+		}
 	}
 }
 

@@ -22,6 +22,9 @@ type RunInput struct {
 	Cause     *roster.Cause  `json:"cause,omitempty"`  // of the event that started it; nil: none
 	Event     *roster.Event  `json:"event,omitempty"`  // that started it; nil: none did
 	Inputs    jsontext.Value `json:"inputs"`           // a JSON object with every input that has a value
+	// Fault says what is wrong with the inputs that a trigger has made; with one the
+	// run fails before its first step. Empty: nothing.
+	Fault string `json:"fault,omitzero"`
 	// Request is the SHA-256 of what a request with an Idempotency-Key has asked
 	// for; empty: of none.
 	Request []byte `json:"request,omitempty"`
