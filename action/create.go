@@ -30,17 +30,22 @@ func (a *CreateUser) Run(ctx context.Context, in Input) (*client.User, error) {
 	if err := ValidateCreateUser(t, in); err != nil {
 		return nil, err
 	}
-	var u client.User
-	if err := json.Unmarshal(userBody(in), &u); err != nil {
-		return nil, fmt.Errorf("the body of the request: %w", err)
-	}
 	o, err := writeOptions(in)
 	if err != nil {
 		return nil, err
 	}
-	made, err := a.Client.Users().Create(ctx, &u, o)
+	made, err := a.create(ctx, in, o)
 	if err != nil {
 		return nil, fmt.Errorf("create the user: %w", err)
 	}
 	return made, nil
+}
+
+// create is Run of an input that was checked.
+func (a *CreateUser) create(ctx context.Context, in Input, o *client.WriteOptions) (*client.User, error) {
+	var u client.User
+	if err := json.Unmarshal(userBody(in), &u); err != nil {
+		return nil, fmt.Errorf("the body of the request: %w", err)
+	}
+	return a.Client.Users().Create(ctx, &u, o)
 }

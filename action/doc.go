@@ -6,13 +6,14 @@
 //
 //	what a person typed -> Manifest.Input -> Input -> Manifest.Validate -> Action.Run -> Output
 //
-// Update User works in three steps, so that nobody is surprised by what a PUT
-// clears, and UpdateUser has them one by one:
+// An action that writes has a plan, so that nobody is surprised by what a PUT clears.
+// Write has the steps one by one:
 //
-//	validate   Input -> every fault at once, before any request   validate.go
-//	plan       current user + Input -> Plan, line by line         plan.go, change.go
-//	apply      Plan -> the answer, and what it changed            update.go
+//	validate   Input -> every fault at once, before any request     validate.go
+//	plan       what is there + Input -> Plan, line by line          planned.go, plan.go, state.go, change.go
+//	apply      Plan -> the answer, and what it changed              write.go, send.go
 //
 // All but the requests is pure: it works on values, with the rules of package
-// scim that a Roster itself follows.
+// scim that a Roster itself follows: those that the service tells, else
+// those that its caller gives.
 package action

@@ -137,11 +137,11 @@ func known(t *scim.Type, doc jsontext.Value, in Input) (jsontext.Value, error) {
 	return o.append(nil)
 }
 
-// keepBody returns the body of a PUT that changes only what in names: the user
+// keepBody returns the body of a PUT that changes only what in names: the resource
 // as the service shows it, attributes that t does not know included, with the
 // parameters of in put into it. The parts of a name that are not given stay; so
 // do the values of a list, see mergeList.
-func keepBody(t *scim.Type, current jsontext.Value, in Input) (jsontext.Value, error) {
+func keepBody(t *scim.Type, m *Manifest, current jsontext.Value, in Input) (jsontext.Value, error) {
 	doc, err := parseObject(current)
 	if err != nil {
 		return nil, err
@@ -149,7 +149,10 @@ func keepBody(t *scim.Type, current jsontext.Value, in Input) (jsontext.Value, e
 	for _, name := range serviceOwn {
 		doc.drop(name)
 	}
-	for _, p := range UpdateUserManifest().Parameters() {
+	if err := doc.keepMembers(t); err != nil {
+		return nil, err
+	}
+	for _, p := range m.Parameters() {
 		v, ok := in[p.Name]
 		if !ok || p.In != InBody {
 			continue
@@ -171,7 +174,7 @@ func keepBody(t *scim.Type, current jsontext.Value, in Input) (jsontext.Value, e
 			return nil, err
 		}
 	}
-	schemas := []string{scim.UserURN}
+	schemas := []string{t.Schema}
 	for _, m := range doc {
 		if strings.HasPrefix(strings.ToLower(m.name), "urn:") {
 			schemas = append(schemas, m.name)
@@ -182,6 +185,33 @@ func keepBody(t *scim.Type, current jsontext.Value, in Input) (jsontext.Value, e
 		return nil, err
 	}
 	return append(object{{"schemas", list}}, doc...).append(nil)
+}
+
+// keepMembers leaves of the members of a group what a service needs to know them by,
+// so that a large group still fits into a request.
+func (o *object) keepMembers(t *scim.Type) error {
+	if t.Schema != scim.GroupURN || o.get("members").Kind() != '[' {
+		return nil
+	}
+	list, err := parseList(o.get("members"))
+	if err != nil {
+		return err
+	}
+	dst := []byte{'['}
+	for i, m := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		one := object{{"value", m.get("value")}}
+		if typ := m.text("type"); typ != "" && typ != "User" {
+			one = append(one, member{"type", m.get("type")})
+		}
+		if dst, err = one.append(dst); err != nil {
+			return err
+		}
+	}
+	o.put("members", append(dst, ']'))
+	return nil
 }
 
 // setView gives the other view of an attribute the same value: Atlassian's

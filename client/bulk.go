@@ -103,7 +103,7 @@ func bulkOperations(ops []BulkOperation) ([]scim.BulkOperation, error) {
 		case document:
 			s.Data, err = data.body()
 		case Patch:
-			s.Data, err = data.body()
+			s.Data, err = data.JSON()
 		default:
 			s.Data, err = json.Marshal(data)
 		}

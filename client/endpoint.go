@@ -203,7 +203,7 @@ func (e Endpoint[T]) Replace(ctx context.Context, id string, v *T, o *WriteOptio
 // and returns it as it is then. Errors are *scim.Error, as those of Replace. See
 // Patch for when it is tried again after an answer was lost.
 func (e Endpoint[T]) Patch(ctx context.Context, id string, p Patch, o *WriteOptions) (*T, error) {
-	body, err := p.body()
+	body, err := p.JSON()
 	if err != nil {
 		return nil, err
 	}

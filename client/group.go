@@ -130,7 +130,7 @@ func (g Groups) inPieces(ctx context.Context, id string, members []string, o *Me
 	for done < len(members) {
 		n := min(piece, len(members)-done)
 		p := patch(members[done : done+n])
-		body, err := p.body()
+		body, err := p.JSON()
 		if err != nil {
 			return done, err
 		}

@@ -53,8 +53,9 @@ func Replace(path string, value any) Operation { return Operation{OpReplace, pat
 // its values that the path's filter selects.
 func Remove(path string) Operation { return Operation{Op: OpRemove, Path: path} }
 
-// body returns p as it is sent. What no service could take is an error.
-func (p Patch) body() (jsontext.Value, error) {
+// JSON returns p as it is sent, the body of a PATCH. What no service could take is
+// an error.
+func (p Patch) JSON() (jsontext.Value, error) {
 	if len(p) == 0 {
 		return nil, errors.New("a patch without operations: give it at least one")
 	}

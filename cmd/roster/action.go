@@ -112,15 +112,7 @@ func showAction(g *globals, o outputFormat, m *action.Manifest) error {
 func newActionRunGroup(g *globals) *cobra.Command {
 	run := newGroup("run", "Run an action")
 	for _, a := range action.All() {
-		var cmd *cobra.Command
-		switch a.Name {
-		case "create-user":
-			cmd = newUserCreateCmd(g, a.Name)
-		case "update-user":
-			cmd = newUserUpdateCmd(g, a.Name, false)
-		default:
-			cmd = newActionCommand(g, a, a.Name, false)
-		}
+		cmd := actionCommand(g, a, a.Name, false)
 		examples := a.Examples()
 		cmd.Example = "  " + examples[len(examples)-1]
 		run.AddCommand(cmd)
@@ -128,13 +120,21 @@ func newActionRunGroup(g *globals) *cobra.Command {
 	return run
 }
 
+// actionCommand returns the command of an action. A friendly one takes the id as an
+// argument, and lists all pages unless one is asked for.
+func actionCommand(g *globals, a *action.Action, name string, friendly bool) *cobra.Command {
+	if a.Writes {
+		return newWriteCommand(g, a, name, friendly)
+	}
+	return newReadCommand(g, a, name, friendly)
+}
+
 // friendlyCommands returns the commands of the actions whose friendlier command is
-// below noun, but for those that have one of their own.
+// below noun.
 func friendlyCommands(g *globals, noun string) (commands []*cobra.Command) {
 	for _, a := range action.All() {
-		verb, ok := strings.CutPrefix(a.Command, noun+" ")
-		if ok && a.Name != "create-user" && a.Name != "update-user" {
-			commands = append(commands, newActionCommand(g, a, verb, true))
+		if verb, ok := strings.CutPrefix(a.Command, noun+" "); ok {
+			commands = append(commands, actionCommand(g, a, verb, true))
 		}
 	}
 	return commands
@@ -150,28 +150,11 @@ type actionOptions struct {
 	action   *action.Action
 	output   outputFormat
 	limit    int
-	yes      bool
 	friendly bool
 }
 
-// asked are the actions that are easily run by mistake, with what they ask.
-// Deleting is not among them: a Roster brings back what was deleted.
-var asked = map[string]func(in action.Input) (why, question string){
-	"update-group": func(in action.Input) (why, question string) {
-		if in["members"] != nil {
-			return "", ""
-		}
-		return "members are not given, and a rule of the directory may take them all out; --members names them",
-			fmt.Sprintf("Update group %s, though its members may be taken out?", printable(plain(in["groupId"])))
-	},
-	"only-delete-user-in-db": func(in action.Input) (why, question string) {
-		return noWayBack, fmt.Sprintf("Delete the records of account %s from every directory?", printable(plain(in["accountId"])))
-	},
-}
-
-// newActionCommand returns the command of an action. A friendly one takes the id
-// as an argument, and lists all pages unless one is asked for.
-func newActionCommand(g *globals, a *action.Action, name string, friendly bool) *cobra.Command {
+// newReadCommand returns the command of an action that reads.
+func newReadCommand(g *globals, a *action.Action, name string, friendly bool) *cobra.Command {
 	o := &actionOptions{action: a, friendly: friendly}
 	cmd := &cobra.Command{
 		Use:     name,
@@ -194,10 +177,6 @@ func newActionCommand(g *globals, a *action.Action, name string, friendly bool) 
 		f.IntVar(&o.limit, "limit", 0, "`number` to show at the most (default: all)")
 		f.Lookup("all").Usage = "Whether to go on through all pages (default: true, unless --count or --start-index asks for one)"
 		perCall(f, "limit")
-	}
-	if asked[a.Name] != nil {
-		f.BoolVar(&o.yes, "yes", false, "do not ask")
-		perCall(f, "yes")
 	}
 	o.output.addFlag(f)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -241,13 +220,6 @@ func runAction(ctx context.Context, g *globals, o *actionOptions, in action.Inpu
 	if err != nil {
 		return err
 	}
-	if ask := asked[o.action.Name]; ask != nil {
-		if why, question := ask(in); why != "" {
-			if err := confirm(g, o.yes, why, question); err != nil {
-				return err
-			}
-		}
-	}
 	out, err := o.action.Run(ctx, c, in)
 	if err != nil {
 		return actionHint(err, o.action.Manifest, in)
@@ -283,16 +255,20 @@ var done = map[string][2]string{ // the text, and the parameter that is named in
 // print prints what an action gave. A list is printed one by one; only the JSON
 // of action run is the output as its manifest shows it.
 func (o *actionOptions) print(g *globals, out *action.Output, in action.Input) error {
-	m := o.action.Manifest
-	switch {
-	case out.List != nil && (o.friendly || o.output != outputJSON):
+	if out.List != nil && (o.friendly || o.output != outputJSON) {
 		return o.printList(g, out)
-	case out.List != nil || len(out.Body) > 0:
+	}
+	return printOutput(g, o.output, o.action.Manifest, out, in)
+}
+
+// printOutput prints an output whole, or says what was done where there is none.
+func printOutput(g *globals, o outputFormat, m *action.Manifest, out *action.Output, in action.Input) error {
+	if out.List != nil || len(out.Body) > 0 {
 		body, err := out.JSON()
 		if err != nil {
 			return err
 		}
-		return printResource(g, o.output, m.Columns, body)
+		return printResource(g, o, m.Columns, body)
 	}
 	text, ok := done[m.Name]
 	if !ok {

@@ -267,8 +267,8 @@ func eventHead(e *roster.Event) string {
 	return strings.Join(append(parts, eventNotes(e)...), "  ")
 }
 
-// planned returns a recorded change as a plan has it.
-func planned(ch roster.Change) action.Change {
+// changeOf returns a recorded change as a plan has it.
+func changeOf(ch roster.Change) action.Change {
 	c := action.Change{Op: action.Replace, Attribute: ch.Attribute, Before: ch.Before, After: ch.After}
 	switch {
 	case len(ch.Before) == 0:

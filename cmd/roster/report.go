@@ -75,7 +75,7 @@ func report(w io.Writer, cmd *cobra.Command, err error) {
 	case errors.As(err, &diff):
 		complain(w, diff.Error())
 		printChanges(w, diff.changes)
-		next = "roster user get " + printable(diff.id)
+		next = diff.next()
 	case errors.As(err, &input):
 		for _, f := range input.Faults {
 			complain(w, faultLine(f))
@@ -146,7 +146,7 @@ func faultLine(f action.Fault) string {
 	return f.Parameter + ": " + f.Text
 }
 
-// holder is how a Roster names the user that has a value already.
+// holder is how a Roster names the user or group that has a value already.
 var holder = regexp.MustCompile(`Held by ([0-9A-Za-z_-]+)\.?$`)
 
 // nextForStatus returns what to try after an answer, "" where nothing helps. from is
@@ -161,6 +161,9 @@ func nextForStatus(e *scim.Error, from *client.Error) string {
 		return next + "; roster key create makes one"
 	case http.StatusConflict:
 		if m := holder.FindStringSubmatch(e.Detail); m != nil {
+			if strings.HasPrefix(e.Detail, "displayName ") {
+				return "roster group get " + m[1]
+			}
 			return "roster user get " + m[1]
 		}
 	}

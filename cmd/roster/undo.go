@@ -125,7 +125,7 @@ func undoLines(u *roster.Undo) []string {
 	var lines []string
 	changes := make([]action.Change, len(u.Changes))
 	for i, ch := range u.Changes {
-		changes[i] = planned(ch)
+		changes[i] = changeOf(ch)
 		lines = append(lines, changes[i].String())
 	}
 	return append(lines, "Plan: 1 to update ("+counts(changes, true)+").")

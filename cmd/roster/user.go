@@ -18,7 +18,6 @@ import (
 
 func newUserCmd(g *globals) *cobra.Command {
 	commands := append(friendlyCommands(g, "user"),
-		newUserCreateCmd(g, "create"), newUserUpdateCmd(g, "update", true),
 		newRestoreResourceCmd(g, "user", "user"), newPurgeCmd(g, "user", "user", "roster user delete"), newUserHistoryCmd(g), newUndoCmd(g, "user"), newUserLinkCmd(g), newUserUnlinkCmd(g))
 	return newGroup("user", "Create, read, update and delete the users of a directory", commands...)
 }
@@ -104,7 +103,7 @@ func printEvent(w io.Writer, e *roster.Event) error {
 		return err
 	}
 	for _, ch := range e.Changes {
-		line := planned(ch).String()
+		line := changeOf(ch).String()
 		if e.Purged {
 			line = ch.Attribute
 		}

@@ -60,15 +60,27 @@ func (s *service) requests() []string {
 	return s.seen
 }
 
-func (s *service) action(t *testing.T, ruleSet string) *UpdateUser {
+func (s *service) action(t *testing.T, ruleSet string) *Write {
+	t.Helper()
+	return s.write(t, "update-user", ruleSet)
+}
+
+// write returns a Write of an action on the service.
+func (s *service) write(t *testing.T, name, ruleSet string) *Write {
 	t.Helper()
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
-	rules, err := scim.Rules(ruleSet)
+	a, err := Find(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &UpdateUser{Client: &client.Client{BaseURL: server.URL, Directory: "d", Retries: -1}, Rules: rules}
+	w := &Write{Action: a, Client: &client.Client{BaseURL: server.URL, Directory: "d", Retries: -1}}
+	if ruleSet != "" {
+		if w.Rules, err = scim.Rules(ruleSet); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return w
 }
 
 func TestUpdateUser_SendsThePutAndSaysWhatChanged(t *testing.T) {
