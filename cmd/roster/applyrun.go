@@ -19,14 +19,18 @@ import (
 
 // A failedError says that a run is at its end and that some steps failed.
 type failedError struct {
-	failed int
-	file   string // that holds the rows; empty: there is none
+	failed  int
+	file    string // that holds the rows; empty: there is none
+	missing string // that holds those whom no row names; empty: there are none
 }
 
 func (e *failedError) Error() string {
 	s := people(e.failed) + " failed"
 	if e.file != "" {
 		s += "; the rows are in " + e.file + ", ready to be applied again when they are mended"
+	}
+	if e.missing != "" {
+		s += "; who is in no row is in " + e.missing + ", which deactivates them when it is applied"
 	}
 	return s
 }
@@ -59,16 +63,34 @@ func (o *applyOptions) carryOut(ctx context.Context, g *globals, d *apply.Direct
 		file = filepath.Join(run.Dir, "failed."+string(run.Meta.Format))
 	}
 	if file == "" || run.Meta.Format == "" {
-		return &failedError{at.Failed, ""}
+		return &failedError{failed: at.Failed}
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	failed := &failedError{failed: at.Failed, file: file}
+	if err := writeFile(file, run.WriteFailed); err != nil {
+		return err
+	}
+	n := 0
+	missing := strings.TrimSuffix(file, filepath.Ext(file)) + "-missing.ndjson"
+	if err := writeFile(missing, func(w io.Writer) (err error) {
+		n, err = run.WriteMissing(w)
+		return err
+	}); err != nil {
+		return err
+	}
+	if n == 0 {
+		return errors.Join(os.Remove(missing), failed)
+	}
+	failed.missing = missing
+	return failed
+}
+
+// writeFile makes a file for nobody else.
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(run.WriteFailed(f), f.Close()); err != nil {
-		return err
-	}
-	return &failedError{at.Failed, file}
+	return errors.Join(write(f), f.Close())
 }
 
 // execute carries out a run, with its progress on standard error.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -96,15 +97,22 @@ func Execute(ctx context.Context, d *Directory, run *Run, o ExecuteOptions) (_ P
 			}
 		}
 	}, true)
-	if err == nil && len(x.later) > 0 {
+	// A step that frees a value may have waited for another one: as long as some get
+	// through, the others have a chance. Each time the other way round, so that a row
+	// of people who each wait for the next is done whichever way it runs.
+	for before := 0; err == nil && len(x.later) > 0; {
 		again := x.later
+		x.later = nil
+		last := len(again) == before
+		before = len(again)
+		slices.Reverse(again)
 		err = x.pass(ctx, 1, func(yield func(*Step, error) bool) {
 			for _, s := range again {
 				if !yield(s, nil) {
 					return
 				}
 			}
-		}, false)
+		}, !last)
 	}
 	if err = errors.Join(err, x.done.sync()); err != nil {
 		return x.at, err

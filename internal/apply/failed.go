@@ -43,6 +43,25 @@ func (r *Run) WriteFailed(w io.Writer) error {
 	return buf.Flush()
 }
 
+// WriteMissing writes the people whom no row names and who could not be deactivated,
+// as NDJSON that does it when it is applied, and returns how many there are. The file
+// of the run may be a table without the columns that it takes.
+func (r *Run) WriteMissing(w io.Writer) (n int, err error) {
+	err = r.Failed(func(s *Step, res *Result) error {
+		if s.Op != Deactivate || s.Line > 0 {
+			return nil
+		}
+		n++
+		o := object{"id": quote(s.ID), "userName": quote(s.UserName), "active": jsontext.Value("false"), ReasonColumn: quote(res.Error)}
+		doc, err := o.json()
+		if err == nil {
+			_, err = w.Write(append(doc, '\n'))
+		}
+		return err
+	})
+	return n, err
+}
+
 func (r *Run) writeCSV(w io.Writer) (write func(jsontext.Value, string) error, end func() error) {
 	out := csv.NewWriter(w)
 	if r.Meta.Comma != "" {

@@ -86,12 +86,15 @@ type planner struct {
 	match  *matcher
 	n      int
 	faults *Faults
+	// renames are the steps that give somebody another userName, by the folded name
+	// that they give up.
+	renames map[string]rename
 }
 
 // Plan reads a file and the directory, and writes into run what is to be done. A
 // *Faults says everything that stops it. Nothing is sent that changes anything.
 func Plan(ctx context.Context, d *Directory, in *Reader, run *Run, o PlanOptions) (err error) {
-	p := &planner{d: d, o: o, run: run}
+	p := &planner{d: d, o: o, run: run, renames: make(map[string]rename)}
 	p.match = &matcher{typ: d.Type, keys: make(map[key]int32)}
 	p.faults = &p.match.faults
 	var missing *spill
@@ -136,6 +139,9 @@ func Plan(ctx context.Context, d *Directory, in *Reader, run *Run, o PlanOptions
 		if err != nil {
 			return err
 		}
+	}
+	if !o.Compare {
+		p.circles()
 	}
 	if err := errors.Join(p.faults.err(), p.guard()); err != nil {
 		return err
@@ -239,6 +245,7 @@ func (p *planner) row(ctx context.Context, m *rowMatch) error {
 		p.faults.add(row.Line, "%s", wordsOf(err))
 		return nil
 	}
+	p.renamed(s)
 	return p.write(s)
 }
 
