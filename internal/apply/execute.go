@@ -56,24 +56,15 @@ func Execute(ctx context.Context, d *Directory, run *Run, o ExecuteOptions) (_ P
 		o.Concurrency = 16
 	}
 	x := &executor{d: d, run: run, o: o, resumed: run.Meta.State != Planned, synced: time.Now()}
-	results, err := run.results()
+	earlier, err := run.journal()
 	if err != nil {
 		return x.at, err
 	}
+	defer func() { err = errors.Join(err, earlier.close()) }()
 	x.at.Total = run.Meta.Counts.Steps()
-	for _, r := range results {
-		x.at.Retried += max(r.Attempts-1, 0)
-		switch {
-		case r.Done:
-			x.at.Done++
-			if len(r.Differs) > 0 {
-				x.at.Differing++
-			}
-		case !r.Again:
-			x.at.Failed++
-		}
+	if err := x.count(earlier); err != nil {
+		return x.at, err
 	}
-	x.at.Before = x.at.Done + x.at.Failed
 	run.Meta.State = Running
 	if err := run.save(); err != nil {
 		return x.at, err
@@ -88,7 +79,8 @@ func Execute(ctx context.Context, d *Directory, run *Run, o ExecuteOptions) (_ P
 	err = x.pass(ctx, o.Concurrency, func(yield func(*Step, error) bool) {
 		for s, err := range run.Steps() {
 			if err == nil {
-				if r := results[s.N]; r != nil && (r.Done || !r.Again) {
+				var r *Result
+				if r, err = earlier.of(s.N); r != nil && (r.Done || !r.Again) {
 					continue
 				}
 			}
@@ -124,6 +116,31 @@ func Execute(ctx context.Context, d *Directory, run *Run, o ExecuteOptions) (_ P
 		}
 	}
 	return x.at, run.save()
+}
+
+// count takes in what was done before.
+func (x *executor) count(earlier *journal) error {
+	for n := range x.at.Total {
+		r, err := earlier.of(n + 1)
+		if err != nil {
+			return err
+		}
+		if r == nil {
+			continue
+		}
+		x.at.Retried += max(r.Attempts-1, 0)
+		switch {
+		case r.Done:
+			x.at.Done++
+			if len(r.Differs) > 0 {
+				x.at.Differing++
+			}
+		case !r.Again:
+			x.at.Failed++
+		}
+	}
+	x.at.Before = x.at.Done + x.at.Failed
+	return nil
 }
 
 // An outcome is a step with what became of it.
@@ -256,19 +273,22 @@ func (r *Run) Differing(fn func(*Step, *Result) error) error {
 }
 
 // each calls fn for each step that was tried.
-func (r *Run) each(fn func(*Step, *Result) error) error {
-	results, err := r.results()
+func (r *Run) each(fn func(*Step, *Result) error) (err error) {
+	done, err := r.journal()
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, done.close()) }()
 	for s, err := range r.Steps() {
 		if err != nil {
 			return err
 		}
-		if res := results[s.N]; res != nil {
-			if err := fn(s, res); err != nil {
-				return err
-			}
+		res, err := done.of(s.N)
+		if err == nil && res != nil {
+			err = fn(s, res)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

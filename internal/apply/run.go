@@ -368,20 +368,3 @@ func (r *Run) Steps() iter.Seq2[*Step, error] {
 func (r *Run) damaged(err error) error {
 	return fmt.Errorf("the plan of run %s is damaged, so nothing more is sent: %w; move the folder %s away and apply the file again, which changes only what is left", r.Meta.ID, err, r.Dir)
 }
-
-// results returns the last result of each step, by N; what is missing was not
-// tried, or was under way when the process was killed, or its line was damaged: then
-// the service is asked what became of it.
-func (r *Run) results() (map[int]*Result, error) {
-	out := make(map[int]*Result)
-	for one, err := range each[Result](r.path(doneFile)) {
-		if errors.Is(err, errDamaged) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		out[one.N] = one
-	}
-	return out, nil
-}

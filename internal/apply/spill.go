@@ -124,38 +124,59 @@ func (s *spill) close() error {
 	return errors.Join(s.w.Flush(), s.f.Close())
 }
 
-// each goes through the values of a file; no such file has none. A line that a
-// killed process has left without its end is passed over; after one that is
-// errDamaged the next can be read.
+// each goes through the values of a file; see sealedLines.
 func each[T any](path string) iter.Seq2[*T, error] {
 	return func(yield func(*T, error) bool) {
+		for l, err := range sealedLines(path) {
+			v := new(T)
+			if err == nil {
+				err = json.Unmarshal(l.data, v, loose)
+			}
+			if err != nil {
+				v = nil
+			}
+			if !yield(v, err) {
+				return
+			}
+		}
+	}
+}
+
+// A sealedLine is a value in a file, and where it is.
+type sealedLine struct {
+	off, end int64
+	data     jsontext.Value
+}
+
+// sealedLines goes through the lines of a file; no such file has none. One that a killed
+// process has left without its end is passed over; after one that is errDamaged the
+// next can be read.
+func sealedLines(path string) iter.Seq2[sealedLine, error] {
+	return func(yield func(sealedLine, error) bool) {
 		f, err := os.Open(path)
 		if errors.Is(err, os.ErrNotExist) {
 			return
 		}
 		if err != nil {
-			yield(nil, err)
+			yield(sealedLine{}, err)
 			return
 		}
 		defer f.Close()
 		r := bufio.NewReaderSize(f, 64<<10)
+		var l sealedLine
 		for n := 1; ; n++ {
-			line, err := r.ReadBytes('\n')
+			text, err := r.ReadBytes('\n')
 			if errors.Is(err, io.EOF) {
 				return
 			}
-			var data jsontext.Value
+			l.off, l.end = l.end, l.end+int64(len(text))
 			if err == nil {
-				data, err = unseal(line)
-			}
-			v := new(T)
-			if err == nil {
-				err = json.Unmarshal(data, v, loose)
+				l.data, err = unseal(text)
 			}
 			if err != nil {
-				v, err = nil, fmt.Errorf("%s:%d: %w", path, n, err)
+				err = fmt.Errorf("%s:%d: %w", path, n, err)
 			}
-			if !yield(v, err) || err != nil && !errors.Is(err, errDamaged) {
+			if !yield(l, err) || err != nil && !errors.Is(err, errDamaged) {
 				return
 			}
 		}

@@ -48,27 +48,32 @@ func PlanUndo(ctx context.Context, d *Directory, of, run *Run, o UndoOptions) (e
 		o.Concurrency = 16
 	}
 	u := &undoer{d: d, of: of, o: o, faults: Faults{Changed: true}, p: &planner{d: d, run: run, plan: plan}}
-	results, err := of.results()
+	done, err := of.journal()
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, done.close()) }()
 	// People are read in parts, several at once, and planned in the run's order.
 	part := make([]*Step, 0, 16*o.Concurrency)
 	for s, err := range of.Steps() {
 		if err != nil {
 			return err
 		}
-		if r := results[s.N]; r != nil && !r.Done && !r.Again {
+		r, err := done.of(s.N)
+		if err != nil {
+			return err
+		}
+		if r != nil && !r.Done && !r.Again {
 			continue // refused: nothing was done
 		}
 		if part = append(part, s); len(part) == cap(part) {
-			if err := u.part(ctx, part, results); err != nil {
+			if err := u.part(ctx, part, done); err != nil {
 				return err
 			}
 			part = part[:0]
 		}
 	}
-	if err := u.part(ctx, part, results); err != nil {
+	if err := u.part(ctx, part, done); err != nil {
 		return err
 	}
 	if err := u.faults.err(); err != nil {
@@ -82,7 +87,7 @@ func PlanUndo(ctx context.Context, d *Directory, of, run *Run, o UndoOptions) (e
 }
 
 // part plans some steps.
-func (u *undoer) part(ctx context.Context, steps []*Step, results map[int]*Result) error {
+func (u *undoer) part(ctx context.Context, steps []*Step, done *journal) error {
 	undos, errs := make([]*Step, len(steps)), make([]error, len(steps))
 	slots := make(chan struct{}, u.o.Concurrency)
 	var work sync.WaitGroup
@@ -90,7 +95,12 @@ func (u *undoer) part(ctx context.Context, steps []*Step, results map[int]*Resul
 		slots <- struct{}{}
 		work.Go(func() {
 			defer func() { <-slots }()
-			undos[i], errs[i] = u.step(ctx, s, results[s.N])
+			r, err := done.of(s.N)
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			undos[i], errs[i] = u.step(ctx, s, r)
 		})
 	}
 	work.Wait()
