@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/roster-scim/roster/internal/apply"
+	"github.com/roster-scim/roster/internal/pgtest"
 )
 
 // applyRows is how many rows TestApply_Killed has.
@@ -22,21 +23,30 @@ const applyRows = 1000
 // tenth, and in the next process after five.
 var applyKills = []int{1, 5}
 
-// TestApply_Killed applies a file to a service that misbehaves, is killed twice,
-// and goes on: everybody is as the file says, and was written once. Then the run is
-// undone.
-func TestApply_Killed(t *testing.T) {
+func TestApplyKilled_SQLite(t *testing.T) {
 	t.Parallel()
+	applyKilled(t, "sqlite:"+filepath.Join(t.TempDir(), "roster.db"))
+}
+
+func TestApplyKilled_Postgres(t *testing.T) {
+	t.Parallel()
+	applyKilled(t, pgtest.DSN(t))
+}
+
+// applyKilled applies a file to a service that misbehaves, is killed twice, and
+// goes on: everybody is as the file says, and was written once. Then the run is
+// undone.
+func applyKilled(t *testing.T, db string) {
+	t.Helper()
 	// Half of the people are there before, from a quiet run.
-	data := t.TempDir()
-	p := startProcess(t, nil, "--data", data)
+	p := startProcess(t, nil, "--db", db)
 	a := &applier{t: t, p: p, dir: t.TempDir()}
 	a.write("first.csv", applyRows/2, "Engineer")
 	a.run(exitOK, "apply", "first.csv", "--yes")
 	before := a.run(exitOK, "export", "--format", "ndjson")
 	p.stop(t)
 
-	a.p = startProcess(t, nil, "--data", data, "--chaos", "status=429:5%,status=503:2%,drop-before=1%,drop-after=1%,retry-after=1s,seed=7")
+	a.p = startProcess(t, nil, "--db", db, "--chaos", "status=429:5%,status=503:2%,drop-before=1%,drop-after=1%,retry-after=1s,seed=7")
 	a.write("second.csv", applyRows, "CTO")
 	for _, lines := range applyKills {
 		a.kill(lines, "apply", "second.csv", "--yes")
