@@ -119,10 +119,13 @@ func printOutcome(g *globals, o outputFormat, run *apply.Run, at apply.Progress)
 	} else if _, err := fmt.Fprintf(g.stdout, "Done: %s of %s, %d failed.\n", thousands(at.Done), people(at.Total), at.Failed); err != nil {
 		return err
 	}
-	err := errors.Join(
-		printSteps(g.stderr, "failed", run.Failed, func(r *apply.Result) string { return r.Error }),
-		printSteps(g.stderr, "otherwise than planned", run.Differing, func(r *apply.Result) string { return strings.Join(r.Differs, ", ") }),
-	)
+	var err error
+	if at.Failed > 0 {
+		err = printSteps(g.stderr, "failed", run.Failed, func(r *apply.Result) string { return r.Error })
+	}
+	if at.Differing > 0 {
+		err = errors.Join(err, printSteps(g.stderr, "otherwise than planned", run.Differing, func(r *apply.Result) string { return strings.Join(r.Differs, ", ") }))
+	}
 	if at.Done > 0 {
 		fmt.Fprintf(g.stderr, "To take it back: roster undo %s\n", run.Meta.ID)
 	}
