@@ -170,8 +170,7 @@ func (x *exchange) encrypt(c *smtp.Client) error {
 	}
 	text := tls.VersionName(state.Version)
 	if len(state.PeerCertificates) > 0 {
-		cert := state.PeerCertificates[0]
-		text += ", certificate for " + strings.Join(cert.DNSNames, ", ") + " until " + cert.NotAfter.UTC().Format(time.DateOnly)
+		text += ", certificate for " + x.host + " until " + state.PeerCertificates[0].NotAfter.UTC().Format(time.DateOnly)
 	}
 	x.trace("encrypted", "%s", text)
 	return nil

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -51,7 +52,7 @@ func (m *Mail) part(h header, body io.Reader, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("more than %d parts within each other", maxDepth)
 	}
-	kind, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	kind, params, err := mime.ParseMediaType(cmp.Or(h.Get("Content-Type"), "text/plain")) // RFC 2045 section 5.2
 	if err != nil {
 		return fmt.Errorf("content type: %w", err)
 	}
