@@ -198,8 +198,8 @@ func certificate(t *testing.T, names ...string) (server, client *tls.Config) {
 // A script is a mail server that answers by the letter. Its lines are a command
 // and the reply to it; the first is the greeting and has no command, and the
 // command "." is the end of a mail. In the place of a reply, stall answers
-// nothing for ever, close hangs up, and closeRead hangs up without having read
-// the mail.
+// nothing for ever, close hangs up, and stallUnread and closeUnread do it without
+// having read the command.
 type script struct {
 	addr    string
 	stalled chan struct{} // closed when it stalls
@@ -237,7 +237,7 @@ func (s *script) play(conn net.Conn, lines []string, over chan struct{}) {
 		if i > 0 {
 			var command string
 			command, reply, _ = strings.Cut(line, " ")
-			for reply != "closeRead" {
+			for !strings.HasSuffix(reply, "Unread") {
 				got, err := in.ReadString('\n')
 				if err != nil {
 					return
@@ -248,11 +248,11 @@ func (s *script) play(conn net.Conn, lines []string, over chan struct{}) {
 			}
 		}
 		switch reply {
-		case "stall":
+		case "stall", "stallUnread":
 			close(s.stalled)
 			<-over
 			return
-		case "close", "closeRead":
+		case "close", "closeUnread":
 			return
 		}
 		if _, err := io.WriteString(conn, strings.ReplaceAll(reply, "|", "\r\n")+"\r\n"); err != nil {

@@ -331,11 +331,15 @@ func TestSend_Stalled(t *testing.T) {
 	})
 	t.Run("a large mail is not read", func(t *testing.T) {
 		t.Parallel()
-		s := startScript(t, "220 ready", "EHLO 250 hi", "MAIL 250 ok", "RCPT 250 ok", "DATA 354 go on", "none stall")
+		s := startScript(t, until(5, "stallUnread")...)
 		m := message()
 		m.Attachments = []mail.Attachment{{Name: "large", Content: make([]byte, 9<<20)}}
-		e := failure(t, open(t, "smtp://"+s.addr+"?tls=none", mail.Options{Timeout: 200 * time.Millisecond}).Send(t.Context(), m))
-		if !e.Temporary || e.Stage != mail.StageContent {
+		ctx, cancel := context.WithCancel(t.Context())
+		result := send(ctx, open(t, "smtp://"+s.addr+"?tls=none", mail.Options{}), m)
+		<-s.stalled
+		cancel()
+		e := failure(t, <-result)
+		if !errors.Is(e, context.Canceled) || e.Stage != mail.StageContent {
 			t.Errorf("got %+v", e)
 		}
 	})
@@ -365,7 +369,7 @@ func TestSend_HungUp(t *testing.T) {
 	}
 	m := message()
 	m.Attachments = []mail.Attachment{{Name: "large", Content: make([]byte, 9<<20)}}
-	s := startScript(t, until(5, "closeRead")...)
+	s := startScript(t, until(5, "closeUnread")...)
 	if e := failure(t, open(t, "smtp://"+s.addr+"?tls=none", mail.Options{}).Send(t.Context(), m)); !e.Temporary || e.Stage != mail.StageContent {
 		t.Errorf("in the middle of the mail: got %+v", e)
 	}
