@@ -22,6 +22,7 @@ type function struct {
 // functions are all that there are. None loops over more than its arguments
 // have, and none gives a text of more than maxText.
 var functions = map[string]*function{
+	"advice":  {[]any{new(func(any) string)}, advise},
 	"len":     {[]any{new(func(any) int)}, countOf},
 	"lower":   {[]any{new(func(string) string)}, ofText("lower", strings.ToLower)},
 	"upper":   {[]any{new(func(string) string)}, ofText("upper", strings.ToUpper)},

@@ -67,8 +67,8 @@ func (p *fileParser) parameters(m *action.Manifest, a *ActionStep, with *node) {
 				continue
 			}
 			in[o.Name] = v
-		case parameter == nil:
-			in[o.Name] = jsontext.Value("null")
+		case parameter == nil, o.Value.lone && o.Value.kind == nullNode && !parameter.Required:
+			in[o.Name] = jsontext.Value("null") // which may be left out, and excludes nothing then
 		default:
 			in[o.Name] = example(parameter)
 			p.fits(parameter, o.Value, with.get(o.Name))
