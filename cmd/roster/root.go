@@ -20,6 +20,7 @@ func newRoot(g *globals) *cobra.Command {
 		newUserCmd(g),
 		newGroupCmd(g),
 		newActionCmd(g),
+		newWorkflowCmd(g),
 		newEventsCmd(g),
 		newTrashCmd(g),
 		newApplyCmd(g),
