@@ -37,3 +37,4 @@ bench: ## the table of docs/bench.md: Roster against the bare server
 
 docs: ## write the generated pages again
 	$(GO) test ./action -run TestPages -update
+	$(GO) test ./internal/workflow -run TestPages -update

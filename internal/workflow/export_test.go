@@ -1,0 +1,4 @@
+package workflow
+
+// FunctionNames are the functions of expressions.
+func FunctionNames() []string { return functionNames() }
