@@ -195,7 +195,9 @@ func (d *database) connect(ctx context.Context, conns int) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(conns)
+	// Each transaction begins as one that writes, and those who wait for it poll: the
+	// fewer the faster. Not one alone, so that DBOS may read in between.
+	db.SetMaxOpenConns(min(conns, 2))
 	return db, nil
 }
 

@@ -45,7 +45,7 @@ func keyring(t *testing.T) *secret.Keyring {
 }
 
 // leases opens the store of a PostgreSQL database.
-func leases(t *testing.T, dsn string) Leases {
+func leases(t *testing.T, dsn string) LeaseStore {
 	t.Helper()
 	db, err := sqlstore.Open(t.Context(), dsn, sqlstore.Options{Migrate: true, MaxConns: 4})
 	if err != nil {
@@ -60,7 +60,7 @@ type opener struct {
 	t      *testing.T
 	dsn    string
 	keys   *secret.Keyring
-	leases Leases
+	leases LeaseStore
 }
 
 // options are those of a node with a body, which the test may change.

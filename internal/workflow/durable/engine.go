@@ -29,12 +29,9 @@ const (
 	runName = "run" // of the one function that all runs are
 )
 
-// maxAttempts is how often a run is begun in all when its node dies each time.
-// Then it has failed: it may be what kills them.
-const maxAttempts = 10
-
 const (
 	defaultConcurrency = 8
+	defaultAttempts    = 10
 	defaultBeat        = 5 * time.Second
 	defaultDead        = 30 * time.Second
 )
@@ -54,6 +51,10 @@ type Options struct {
 	// Concurrency is how many runs are carried out here at once. Defaults to 8. On
 	// PostgreSQL the value of the node that started last holds for each of them.
 	Concurrency int
+	// Attempts is how often a run is begun in all when its node dies each time. Then
+	// it has failed: it may be what kills them. Runs that were under way on the same
+	// nodes are counted too. Defaults to 10.
+	Attempts int
 	// Rate is how many runs begin in a second at the most, on all nodes together.
 	// Zero: any number.
 	Rate int
@@ -62,7 +63,7 @@ type Options struct {
 	// SQLite file has one process, and needs no names.
 	Node string
 	// Leases are where nodes see each other; needed with Work on PostgreSQL.
-	Leases Leases
+	Leases LeaseStore
 	// Beat is how often a node renews its lease, Dead for how long a lease holds:
 	// after that without a sign of life others take over its runs. They default to 5
 	// and 30 seconds, and are the same on all nodes.
@@ -97,6 +98,9 @@ func Open(ctx context.Context, opts Options) (_ *Engine, err error) {
 	}
 	if opts.Concurrency == 0 {
 		opts.Concurrency = defaultConcurrency
+	}
+	if opts.Attempts == 0 {
+		opts.Attempts = defaultAttempts
 	}
 	if opts.Beat == 0 {
 		opts.Beat = defaultBeat

@@ -17,8 +17,8 @@ import (
 // to the queue by another node: that one takes the lease of the name first, so two
 // do not do it, and a node that has lost its lease knows that it was taken for dead.
 
-// Leases are those methods of a store.Store by which nodes see each other.
-type Leases interface {
+// A LeaseStore has those methods of a store.Store by which nodes see each other.
+type LeaseStore interface {
 	CreateLease(ctx context.Context, name, holder string, d time.Duration) error
 	RenewLease(ctx context.Context, name, holder string, d time.Duration) error
 	DeleteLease(ctx context.Context, name, holder string) error

@@ -13,12 +13,16 @@ import (
 	"github.com/roster-scim/roster/internal/workflow"
 )
 
-// pollTime is how often a node looks for runs that wait. Not much longer: a node
-// takes no more than Concurrency runs at a time, so this bounds how many short ones
-// it ends in a second.
-const pollTime = 25 * time.Millisecond
+// How often a node looks for runs that wait. It takes no more than Concurrency of
+// them at a time, so this bounds how many short ones it ends in a second; and a look
+// costs about as much as a call that does nothing. So it is seldom while none wait.
+const (
+	pollBusy = 10 * time.Millisecond
+	pollIdle = 200 * time.Millisecond
+)
 
-// watchTime is how often a node looks whether its runs were cancelled elsewhere.
+// watchTime is how often a node looks whether its runs were cancelled elsewhere, and
+// whether runs wait.
 const watchTime = time.Second
 
 // stopTime is how long bodies may take to return once their context has ended.
@@ -79,10 +83,10 @@ func (w *worker) start(ctx context.Context, name string) (*session, error) {
 		return nil, err
 	}
 	s := &session{w: w, node: name, dbos: d, running: map[*execution]bool{}, idle: make(chan struct{})}
-	dbos.RegisterWorkflow(d, s.carryOut, dbos.WithWorkflowName(runName), dbos.WithMaxRecoveryAttempts(maxAttempts-1))
+	dbos.RegisterWorkflow(d, s.carryOut, dbos.WithWorkflowName(runName), dbos.WithMaxRecoveryAttempts(e.opts.Attempts-1))
 	options := []dbos.QueueOption{
 		dbos.WithWorkerConcurrency(e.opts.Concurrency),
-		dbos.WithQueueBasePollingInterval(pollTime),
+		dbos.WithQueueBasePollingInterval(pollIdle),
 		dbos.WithQueueOnConflict(dbos.QueueConflictAlwaysUpdate),
 	}
 	if e.opts.Rate > 0 {
@@ -203,6 +207,9 @@ func (w *worker) watch(ctx context.Context) {
 			if err := w.look(ctx); err != nil && ctx.Err() == nil {
 				w.e.opts.Log.Warn("cannot see which runs were cancelled", "error", err)
 			}
+			if err := w.pace(ctx); err != nil && ctx.Err() == nil {
+				w.e.opts.Log.Warn("cannot see whether runs wait", "error", err)
+			}
 		case <-beats:
 			last = w.beat(ctx, last)
 		}
@@ -242,6 +249,32 @@ func (w *worker) look(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// pace sets how often nodes look for runs. It is one number for all of them, and
+// each finds the same one.
+func (w *worker) pace(ctx context.Context) error {
+	waiting, err := w.e.db.ids(ctx, `SELECT workflow_uuid FROM {}workflow_status WHERE queue_name = $1 AND status = $2 LIMIT 1`,
+		queue, string(dbos.WorkflowStatusEnqueued))
+	if err != nil {
+		return err
+	}
+	c := w.e.client(ctx)
+	q, err := dbos.RetrieveQueue(c, queue)
+	if err != nil {
+		return err
+	}
+	poll := pollIdle
+	if len(waiting) > 0 {
+		poll = pollBusy
+		if rate := w.e.opts.Rate; rate > 0 { // often enough for that
+			poll = min(max(poll, time.Second*time.Duration(w.e.opts.Concurrency)/time.Duration(2*rate)), pollIdle)
+		}
+	}
+	if q.GetPollingInterval() == poll {
+		return nil
+	}
+	return q.SetPollingInterval(c, poll)
 }
 
 // close ends the worker: what runs may go on until ctx ends.
