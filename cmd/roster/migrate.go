@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/roster-scim/roster/internal/store/sqlstore"
+	"github.com/roster-scim/roster/internal/workflow/durable"
 )
 
 func newMigrateCmd(g *globals) *cobra.Command {
@@ -16,7 +18,8 @@ func newMigrateCmd(g *globals) *cobra.Command {
 		Short: "Bring the schema of a database up to date",
 		Long: `Bring the schema of a database up to date. It only goes forward, each step in a
 transaction. PostgreSQL wants it before a newer server starts; the servers of one
-minor version back keep running on the new schema. SQLite does it at the start of
+minor version back keep running on the new schema. The tables for the runs of
+workflows, which have the schema roster_runs, are among it. SQLite does it at the start of
 the server, after a copy of the file.`,
 		Example: `  roster migrate --db postgres://roster@db.example/roster --dry-run
   roster migrate --db postgres://roster@db.example/roster`,
@@ -40,6 +43,11 @@ the server, after a copy of the file.`,
 			before, err := sqlstore.Migrate(cmd.Context(), dsn, nil)
 			if err != nil {
 				return err
+			}
+			if !strings.HasPrefix(dsn, "sqlite:") { // whose file of runs the server migrates
+				if err := durable.Migrate(cmd.Context(), dsn, nil); err != nil {
+					return err
+				}
 			}
 			for _, name := range before.Pending {
 				fmt.Fprintln(g.stdout, "applied", name)

@@ -237,7 +237,7 @@ func TestListQuery_UsesIndex(t *testing.T) {
 			"directory": {Directory: "d1", Limit: 10},
 			"before":    {Directory: "d1", Limit: 10, Before: "r777"},
 			"workflow":  {Directory: "d1", Workflow: "w1", Limit: 10},
-			"status":    {Directory: "d1", Status: "running", Limit: 10},
+			"status":    {Directory: "d1", Status: "succeeded", Limit: 10},
 		} {
 			plan := explain(t, e, q)
 			if !strings.Contains(plan, "roster_runs_of_") {

@@ -217,7 +217,8 @@ func listQuery(q workflow.RunQuery) (string, []any) {
 		// Of one that is not there, nothing is older.
 		text += ` AND (created_at, workflow_uuid) < (SELECT created_at, workflow_uuid FROM {}workflow_status WHERE workflow_uuid = ` + arg(q.Before) + `)`
 	}
-	return text + ` ORDER BY created_at DESC, workflow_uuid DESC LIMIT ` + arg(int64(q.Limit)), args
+	text += ` ORDER BY created_at DESC, workflow_uuid DESC LIMIT ` + arg(int64(q.Limit))
+	return text, args
 }
 
 // Steps implements workflow.Engine. A Sleep is not among them.
