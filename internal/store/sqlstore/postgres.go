@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -21,6 +22,7 @@ const (
 	crashShutdown        = "57P02"
 	featureNotSupported  = "0A000"
 	invalidStatementName = "26000"
+	idleInTransaction    = "25P03"
 	uniqueViolation      = "23505"
 	undefinedTable       = "42P01"
 )
@@ -32,6 +34,9 @@ const (
 	// statement half way costs the connection, and leaves open what became of a
 	// COMMIT.
 	txTimeout = time.Minute
+	// idleTimeout is how long a transaction may wait for its process, which is
+	// stopped then, while others wait for its locks.
+	idleTimeout = 10 * time.Second
 )
 
 // postgresEngine is a PostgreSQL database.
@@ -53,6 +58,11 @@ func openPostgres(ctx context.Context, dsn string, opts Options) (_ *postgresEng
 		config.ConnConfig.RuntimeParams["application_name"] = "roster"
 	}
 	config.MaxConns = int32(opts.maxConns(4))
+	// Not as a parameter of the connection, which some proxies refuse.
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, fmt.Sprintf(`SET idle_in_transaction_session_timeout = %d`, idleTimeout.Milliseconds()))
+		return err
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err
@@ -156,7 +166,7 @@ func (e *postgresEngine) attempt(ctx context.Context, fn func(conn) error) (agai
 		switch failure.Code {
 		case serializationFailure, deadlockDetected:
 			return true, err
-		case adminShutdown, crashShutdown, featureNotSupported, invalidStatementName:
+		case adminShutdown, crashShutdown, featureNotSupported, invalidStatementName, idleInTransaction:
 		default:
 			return false, err
 		}
