@@ -15,6 +15,7 @@ import (
 
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
 	_ "github.com/dbos-inc/dbos-transact-golang/dbos/driver/sqlite" // for sqlite: DSNs
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 )
@@ -41,12 +42,14 @@ type database struct {
 	prefix string // of the names of tables
 	lock   *sql.Conn
 	locker *sql.DB
-	sql    *sql.DB // for statements of ours, and the transactions of Start
+	idle   time.Duration // how long a transaction may wait for its process
+	sql    *sql.DB       // for statements of ours, and the transactions of Start
 	log    *slog.Logger
 }
 
-func openDatabase(ctx context.Context, dsn string, migrate bool, log *slog.Logger) (_ *database, err error) {
-	d := &database{dsn: dsn, log: log}
+func openDatabase(ctx context.Context, opts Options) (_ *database, err error) {
+	d := &database{dsn: opts.DSN, idle: opts.Dead / 3, log: opts.Log}
+	dsn, migrate := opts.DSN, opts.Migrate
 	if path, ok := strings.CutPrefix(dsn, "sqlite:"); ok && path != "" {
 		d.path = path
 		if err := d.lockFile(ctx); err != nil {
@@ -79,13 +82,13 @@ func openDatabase(ctx context.Context, dsn string, migrate bool, log *slog.Logge
 			return nil, err
 		}
 	}
-	d.sql, err = d.connect(ctx, callConns)
+	d.sql, err = d.connect(callConns)
 	return d, err
 }
 
 // migrated reports whether the schema has any tables of DBOS.
 func (d *database) migrated(ctx context.Context) (bool, error) {
-	db, err := d.connect(ctx, 1)
+	db, err := d.connect(1)
 	if err != nil {
 		return false, err
 	}
@@ -105,17 +108,14 @@ var indexes = []string{
 
 // migrate makes the tables, or brings those of an older program up to date.
 func (d *database) migrate(ctx context.Context) error {
-	db, err := d.connect(ctx, 2)
+	db, err := d.connect(2)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	config := d.config("", d.log)
+	config := d.config("")
 	config.SkipMigrations = false
-	if err := d.handle(ctx, &config, 2); err != nil {
-		return err
-	}
-	c, err := dbos.NewContext(ctx, config)
+	c, err := d.open(ctx, config, 2)
 	if err != nil {
 		return fmt.Errorf("make its tables: %w", err)
 	}
@@ -135,7 +135,7 @@ func Migrate(ctx context.Context, dsn string, log *slog.Logger) error {
 		log = slog.New(slog.DiscardHandler)
 	}
 	clearEnvironment()
-	d := &database{dsn: dsn, prefix: schema + ".", log: log}
+	d := &database{dsn: dsn, prefix: schema + ".", idle: defaultDead, log: log}
 	if err := d.migrate(ctx); err != nil {
 		return fmt.Errorf("migrate the engine of workflows: %w", err)
 	}
@@ -144,37 +144,49 @@ func Migrate(ctx context.Context, dsn string, log *slog.Logger) error {
 
 // config returns what all contexts of DBOS have in common; executor is the node
 // whose runs one takes, empty for none.
-func (d *database) config(executor string, log *slog.Logger) dbos.Config {
+func (d *database) config(executor string) dbos.Config {
 	return dbos.Config{
 		AppName: application, ApplicationVersion: version, ExecutorID: executor, DatabaseSchema: schema,
-		Serializer: codec{}, Logger: quiet(log), SkipMigrations: true,
+		Serializer: codec{}, Logger: quiet(d.log), SkipMigrations: true,
 	}
 }
 
 // handle opens connections for a context of DBOS, which closes them.
 func (d *database) handle(ctx context.Context, config *dbos.Config, conns int) error {
 	if d.path != "" {
-		db, err := d.connect(ctx, conns)
+		db, err := d.connect(conns)
 		config.SQLiteSystemDB = db
 		return err
 	}
-	pool, err := d.pool(ctx, conns)
-	config.SystemDBPool = pool
+	pc, err := d.poolConfig(conns)
+	if err != nil {
+		return err
+	}
+	config.SystemDBPool, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), pc)
 	return err
 }
 
-// context returns a context of DBOS that is not launched.
-func (d *database) context(ctx context.Context, executor string, log *slog.Logger) (dbos.Context, error) {
-	return d.contextWith(ctx, executor, log, callConns)
-}
-
-func (d *database) contextWith(ctx context.Context, executor string, log *slog.Logger, conns int) (dbos.Context, error) {
-	config := d.config(executor, log)
+// open returns a context of DBOS on connections of its own, which end with it.
+func (d *database) open(ctx context.Context, config dbos.Config, conns int) (dbos.Context, error) {
 	if err := d.handle(ctx, &config, conns); err != nil {
 		return nil, err
 	}
 	// It outlives the call.
 	c, err := dbos.NewContext(context.WithoutCancel(ctx), config)
+	if err == nil {
+		return c, nil
+	}
+	if d.path == "" {
+		config.SystemDBPool.Close()
+	} else {
+		_ = config.SQLiteSystemDB.Close()
+	}
+	return nil, err
+}
+
+// context returns a context of DBOS that is not launched, for the runs of a node.
+func (d *database) context(ctx context.Context, executor string, conns int) (dbos.Context, error) {
+	c, err := d.open(ctx, d.config(executor), conns)
 	if err != nil && d.path == "" {
 		err = fmt.Errorf("%w (run `roster migrate` when the tables are older than this program)", err)
 	}
@@ -182,13 +194,15 @@ func (d *database) contextWith(ctx context.Context, executor string, log *slog.L
 }
 
 // connect returns a handle for statements.
-func (d *database) connect(ctx context.Context, conns int) (*sql.DB, error) {
+func (d *database) connect(conns int) (*sql.DB, error) {
 	if d.path == "" {
-		pool, err := d.pool(ctx, conns)
+		config, err := d.poolConfig(conns)
 		if err != nil {
 			return nil, err
 		}
-		return stdlib.OpenDB(*pool.Config().ConnConfig), nil
+		db := stdlib.OpenDB(*config.ConnConfig, stdlib.OptionAfterConnect(config.AfterConnect))
+		db.SetMaxOpenConns(conns)
+		return db, nil
 	}
 	db, err := sql.Open("sqlite", sqliteURI(d.path)+"?_txlock=immediate"+
 		"&_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(ON)")
@@ -201,7 +215,7 @@ func (d *database) connect(ctx context.Context, conns int) (*sql.DB, error) {
 	return db, nil
 }
 
-func (d *database) pool(ctx context.Context, conns int) (*pgxpool.Pool, error) {
+func (d *database) poolConfig(conns int) (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(d.dsn)
 	if err != nil {
 		return nil, err
@@ -210,7 +224,13 @@ func (d *database) pool(ctx context.Context, conns int) (*pgxpool.Pool, error) {
 	if _, ok := config.ConnConfig.RuntimeParams["application_name"]; !ok {
 		config.ConnConfig.RuntimeParams["application_name"] = "roster runs"
 	}
-	return pgxpool.NewWithConfig(ctx, config)
+	// A node that stands still in a transaction would keep the others from taking its
+	// runs over. Not as a parameter of the connection, which some proxies refuse.
+	config.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, fmt.Sprintf(`SET idle_in_transaction_session_timeout = %d`, d.idle.Milliseconds()))
+		return err
+	}
+	return config, nil
 }
 
 // sqliteURI returns the URI of a file, in which nothing of its path is taken for

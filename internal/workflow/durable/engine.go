@@ -115,7 +115,7 @@ func Open(ctx context.Context, opts Options) (_ *Engine, err error) {
 			err = fmt.Errorf("open the engine of workflows: %w", err)
 		}
 	}()
-	if e.db, err = openDatabase(ctx, opts.DSN, opts.Migrate, opts.Log); err != nil {
+	if e.db, err = openDatabase(ctx, opts); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -123,7 +123,7 @@ func Open(ctx context.Context, opts Options) (_ *Engine, err error) {
 			e.db.close()
 		}
 	}()
-	if e.dbos, err = e.db.context(ctx, "", opts.Log); err != nil {
+	if e.dbos, err = e.db.context(ctx, "", callConns); err != nil {
 		return nil, err
 	}
 	if err := e.checkKey(ctx); err != nil {
@@ -156,10 +156,13 @@ func clearEnvironment() {
 func (e *Engine) Close(ctx context.Context) error {
 	e.once.Do(func() {
 		close(e.ended)
+		if e.worker != nil {
+			e.worker.stop(ctx) // while its lease is renewed
+		}
 		e.stop()
 		e.beside.Wait()
 		if e.worker != nil {
-			e.worker.close(ctx)
+			e.worker.close(context.WithoutCancel(ctx))
 		}
 		// The connections are closed below; the rest of it never began.
 		_ = dbos.Shutdown(e.dbos, shutdownTime)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
 	"github.com/roster-scim/roster/internal/store"
+	"github.com/roster-scim/roster/internal/workflow"
 )
 
 // Nodes on PostgreSQL. Each has a lease under its name, which it renews. A run
@@ -85,6 +86,12 @@ func (w *worker) renew(ctx context.Context, name string) error {
 // name. What the runs of the old one are about to write is refused by DBOS as soon
 // as they were taken over.
 func (w *worker) again(ctx context.Context, s *session) {
+	w.life.Lock()
+	defer w.life.Unlock()
+	if w.closing {
+		s.cancel(workflow.ErrStopped, all)
+		return
+	}
 	w.e.opts.Log.Warn("this node stood still for so long that it counts as dead: its runs stop here and go on elsewhere", "node", s.node)
 	at, cancel := context.WithCancel(ctx)
 	cancel()
@@ -106,6 +113,8 @@ func (w *worker) again(ctx context.Context, s *session) {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
+			return
+		case <-w.e.ended:
 			return
 		}
 	}
@@ -170,7 +179,7 @@ func (w *worker) adopt(ctx context.Context) error {
 // resuming them one by one would bring back one that was cancelled in this moment,
 // and a run that kills its nodes would go on for ever.
 func (w *worker) release(ctx context.Context, name string) error {
-	d, err := w.e.db.contextWith(ctx, name, w.e.opts.Log, 2)
+	d, err := w.e.db.context(ctx, name, 2)
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,9 @@ type worker struct {
 	e      *Engine
 	holder string // of its leases: this process
 
+	life    sync.Mutex // held while a session takes the place of another
+	closing bool
+
 	mu      sync.Mutex
 	session *session
 }
@@ -78,7 +81,7 @@ func startWorker(ctx context.Context, e *Engine) (*worker, error) {
 // start begins a session. The runs that the node had under this name before go on.
 func (w *worker) start(ctx context.Context, name string) (*session, error) {
 	e := w.e
-	d, err := e.db.contextWith(ctx, name, e.opts.Log, e.opts.Concurrency+restConns)
+	d, err := e.db.context(ctx, name, e.opts.Concurrency+restConns)
 	if err != nil {
 		return nil, err
 	}
@@ -277,12 +280,17 @@ func (w *worker) pace(ctx context.Context) error {
 	return q.SetPollingInterval(c, poll)
 }
 
-// close ends the worker: what runs may go on until ctx ends.
+// stop lets no run begin any more; what runs may go on until ctx ends.
+func (w *worker) stop(ctx context.Context) {
+	w.life.Lock()
+	w.closing = true
+	w.life.Unlock()
+	w.current().stop(ctx)
+}
+
+// close ends a worker that is stopped, and hands over what it has not ended.
 func (w *worker) close(ctx context.Context) {
-	s := w.current()
-	s.stop(ctx)
-	ctx = context.WithoutCancel(ctx)
-	e := w.e
+	s, e := w.current(), w.e
 	// A run that is handed over in order has killed no node.
 	_, err := e.db.sql.ExecContext(ctx, e.db.text(`UPDATE {}workflow_status SET recovery_attempts = 0 WHERE executor_id = $1 AND status = $2`),
 		s.node, string(dbos.WorkflowStatusPending))
