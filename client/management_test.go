@@ -66,6 +66,16 @@ func TestManagement_Requests(t *testing.T) {
 		{`DELETE /api/v1/directories/x/trash/u1`, func(m Management) error { return second(m.Purge(ctx, "x", "u1")) }},
 		{`GET /api/v1/org`, func(m Management) error { return second(m.Organization(ctx)) }},
 		{`POST /api/v1/directories/x/users/u1/link`, func(m Management) error { return second(m.Link(ctx, "x", "u1")) }},
+		{`GET /api/v1/connections?directory=x`, func(m Management) error { return second(m.ListConnections(ctx, "x")) }},
+		{`POST /api/v1/connections {"name":"c","url":"https://a.example","key":"k"}`, func(m Management) error {
+			return second(m.CreateConnection(ctx, "", "c", ConnectionInput{URL: "https://a.example", Key: "k"}))
+		}},
+		{`GET /api/v1/connections/c`, func(m Management) error { return second(m.GetConnection(ctx, "", "c")) }},
+		{`PUT /api/v1/connections/c?directory=x {"url":"https://a.example","directory":"d","ruleSet":"strict"}`, func(m Management) error {
+			return second(m.ReplaceConnection(ctx, "x", "c", 3, ConnectionInput{URL: "https://a.example", Directory: "d", RuleSet: "strict"}))
+		}},
+		{`DELETE /api/v1/connections/a%2Fb?directory=x`, func(m Management) error { return m.DeleteConnection(ctx, "x", "a/b", 0) }},
+		{`POST /api/v1/connections/c/test?directory=x`, func(m Management) error { return second(m.TestConnection(ctx, "x", "c")) }},
 		{`GET /api/v1/directories/x/requests`, func(m Management) error { return second(m.ListRequests(ctx, "x")) }},
 	}
 	for _, tt := range tests {

@@ -39,7 +39,8 @@ func TestBackup_UnderLoad(t *testing.T) {
 		before = append(before, w.acknowledged())
 		files = append(files, filepath.Join(dir, fmt.Sprintf("copy%d.db", i)))
 		_, stderr := succeed(t, nil, "backup", "--data", data, files[i])
-		if got, want := stderr, "wrote "+files[i]+"\n"; got != want {
+		keys := filepath.Join(data, "secret.key")
+		if got, want := stderr, "wrote "+files[i]+"\nnote: what is secret in it opens with "+keys+" alone: keep a copy of that file too, in another place\n"; got != want {
 			t.Errorf("stderr: got %q, want %q", got, want)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 
 	"github.com/roster-scim/roster/internal/workflow"
@@ -30,7 +31,10 @@ directory, its key and its rule set. A command acts on, in this order:
   5. ROSTER_URL, ROSTER_DIRECTORY and ROSTER_KEY
 
 Connections are kept in $XDG_CONFIG_HOME/roster/connections (~/.config when it is
-not set), a file for each, which nobody else may read.`
+not set), a file for each, which nobody else may read.
+
+With --server these commands are about the connections that a Roster keeps for the
+workflows of a directory: those, and not yours, are what its workflows can name.`
 	return cmd
 }
 
@@ -52,6 +56,7 @@ type connectionAddOptions struct {
 	preset string
 	use    bool
 	noTest bool
+	server bool
 }
 
 func newConnectionAddCmd(g *globals) *cobra.Command {
@@ -67,13 +72,26 @@ input) or ROSTER_KEY, else you are asked for it. The first connection is put in 
                        was made; the API key of the organisation does not fit
   --preset roster      a Roster: tells its rule set and, where there is one or a
                        default one, its directory
-  neither              any SCIM service: --url is its base URL`,
+  neither              any SCIM service: --url is its base URL
+
+With --server the connection is kept by the Roster that a command acts on, for the
+workflows of its directory. --connection, ROSTER_CONNECTION and ROSTER_URL with
+ROSTER_DIRECTORY and ROSTER_KEY say which Roster; the flags say what the connection
+is, and its key comes from --key-file or ROSTER_CONNECTION_KEY, else you are asked.
+The key is never shown again. The Roster tests the connection.`,
 		Example: `  roster connection add cloud --preset atlassian --directory 2fb21891-7bee-4f6b-a3a5-0c51e2a9b1f4
   roster connection add local --preset roster --url http://127.0.0.1:8080 --key-file - < key
-  roster connection add other --url https://service.example/scim/v2 --rule-set strict`,
+  roster connection add other --url https://service.example/scim/v2 --rule-set strict
+  roster connection add cloud --server --preset atlassian --directory 2fb21891-7bee-4f6b-a3a5-0c51e2a9b1f4`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.as = args[0]
+			if o.server {
+				return runServerConnectionAdd(cmd.Context(), g, o)
+			}
+			if cmd.Flags().Changed("connection") {
+				return usagef("--connection is for --server: it says which Roster keeps the connection")
+			}
 			return runConnectionAdd(cmd.Context(), g, o)
 		},
 	}
@@ -84,6 +102,8 @@ input) or ROSTER_KEY, else you are asked for it. The first connection is put in 
 	f.StringVar(&o.preset, "preset", "", "`name` of what the service is: atlassian or roster")
 	f.BoolVar(&o.use, "use", false, "put it in use, though another one is")
 	f.BoolVar(&o.noTest, "no-test", false, "keep it without asking the service anything")
+	f.StringVar(&o.name, "connection", "", "with --server, `name` of the saved connection to the Roster (default: the one in use)")
+	addServerFlag(f, &o.server)
 	perCall(f, "preset", "use", "no-test")
 	return cmd
 }
@@ -201,6 +221,29 @@ func (g *globals) askKey(question string) (string, error) {
 type connectionOptions struct {
 	connection
 	output outputFormat
+	server bool
+}
+
+func addServerFlag(f *pflag.FlagSet, server *bool) {
+	f.BoolVar(server, "server", false, "the connections that the Roster keeps for its workflows, not yours")
+	perCall(f, "server")
+}
+
+// addWhichFlags adds --server, and the flags that say which Roster and directory
+// are meant by it.
+func (o *connectionOptions) addWhichFlags(f *pflag.FlagSet) {
+	addServerFlag(f, &o.server)
+	o.addDirectoryFlags(f)
+}
+
+// checkLocal refuses what is for --server alone.
+func (o *connectionOptions) checkLocal() error {
+	for _, flag := range []string{"connection", "url", "key-file", "directory", "timeout"} {
+		if o.flags.Changed(flag) {
+			return usagef("--%s is for --server: it says which Roster is meant", flag)
+		}
+	}
+	return nil
 }
 
 func newConnectionListCmd(g *globals) *cobra.Command {
@@ -208,10 +251,19 @@ func newConnectionListCmd(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List the connections, and which one is in use",
-		Example: "  roster connection list",
+		Example: "  roster connection list\n  roster connection list --server",
 		Args:    noArg,
-		RunE:    func(*cobra.Command, []string) error { return runConnectionList(g, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.server {
+				return runServerConnectionList(cmd.Context(), g, o)
+			}
+			if err := o.checkLocal(); err != nil {
+				return err
+			}
+			return runConnectionList(g, o)
+		},
 	}
+	o.addWhichFlags(cmd.Flags())
 	o.output.addFlag(cmd.Flags())
 	return cmd
 }
@@ -288,41 +340,53 @@ func newConnectionUseCmd(g *globals) *cobra.Command {
 }
 
 func newConnectionRemoveCmd(g *globals) *cobra.Command {
-	return &cobra.Command{
+	o := new(connectionOptions)
+	cmd := &cobra.Command{
 		Use:   "remove NAME",
 		Short: "Forget a connection and its key",
 		Long: `Forget a connection and its key. The key itself stays good: end it with roster key
-revoke, or where it was made.`,
-		Example:           "  roster connection remove cloud",
+revoke, or where it was made. A Roster keeps one that a deployed workflow uses.`,
+		Example:           "  roster connection remove cloud\n  roster connection remove cloud --server",
 		Args:              oneArg,
 		ValidArgsFunction: completeConnections(g),
-		RunE: func(_ *cobra.Command, args []string) error {
-			name := args[0]
-			if err := checkConnectionName(name); err != nil {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.server {
+				return runServerConnectionRemove(cmd.Context(), g, o, args[0])
+			}
+			if err := o.checkLocal(); err != nil {
 				return err
 			}
-			files, err := newConnectionFiles(g)
-			if err != nil {
-				return err
-			}
-			current, err := files.current()
-			if err != nil {
-				return err
-			}
-			if err := files.remove(name); err != nil {
-				return err
-			}
-			said := "Removed connection " + name
-			if name == current {
-				if err := files.use(""); err != nil {
-					return err
-				}
-				said += ", which was in use: none is now"
-			}
-			_, err = fmt.Fprintln(g.stderr, said+".")
-			return err
+			return runConnectionRemove(g, args[0])
 		},
 	}
+	o.addWhichFlags(cmd.Flags())
+	return cmd
+}
+
+func runConnectionRemove(g *globals, name string) error {
+	if err := checkConnectionName(name); err != nil {
+		return err
+	}
+	files, err := newConnectionFiles(g)
+	if err != nil {
+		return err
+	}
+	current, err := files.current()
+	if err != nil {
+		return err
+	}
+	if err := files.remove(name); err != nil {
+		return err
+	}
+	said := "Removed connection " + name
+	if name == current {
+		if err := files.use(""); err != nil {
+			return err
+		}
+		said += ", which was in use: none is now"
+	}
+	_, err = fmt.Fprintln(g.stderr, said+".")
+	return err
 }
 
 // completeConnections completes the names of connections.

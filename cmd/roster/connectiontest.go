@@ -23,12 +23,20 @@ such host, a certificate that is not trusted, another address, no SCIM service, 
 wrong key or a wrong directory. It reads, and writes nothing; so whether writes are
 allowed is known of a Roster alone, which tells the scopes of a key.
 
-Without NAME it tests what a command would act on.`,
+Without NAME it tests what a command would act on. With --server the Roster that a
+command acts on tests its own connection NAME, from where it stands.`,
 		Example: `  roster connection test
-  roster connection test cloud -o json`,
+  roster connection test cloud -o json
+  roster connection test cloud --server`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeConnections(g),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.server {
+				if err := oneArg(cmd, args); err != nil {
+					return err
+				}
+				return runServerConnectionTest(cmd.Context(), g, o, args[0])
+			}
 			if len(args) == 1 {
 				if cmd.Flags().Changed("connection") || cmd.Flags().Changed("url") || cmd.Flags().Changed("key-file") {
 					return usagef("NAME, --connection, --url and --key-file exclude each other: give one of them")
@@ -39,7 +47,7 @@ Without NAME it tests what a command would act on.`,
 		},
 	}
 	f := cmd.Flags()
-	o.addDirectoryFlags(f)
+	o.addWhichFlags(f)
 	o.addRuleSetFlag(f)
 	o.output.addFlag(f)
 	return cmd

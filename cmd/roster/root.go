@@ -31,6 +31,7 @@ func newRoot(g *globals) *cobra.Command {
 		newConnectionCmd(g),
 		newMailCmd(g),
 		newMigrateCmd(g),
+		newSecretKeyCmd(g),
 		newBackupCmd(g),
 		newRestoreCmd(g),
 		newVersionCmd(g),

@@ -22,8 +22,10 @@ import (
 
 	"github.com/roster-scim/roster/internal/directory"
 	"github.com/roster-scim/roster/internal/mail"
+	"github.com/roster-scim/roster/internal/secret"
 	"github.com/roster-scim/roster/internal/server"
 	"github.com/roster-scim/roster/internal/store/sqlstore"
+	"github.com/roster-scim/roster/internal/workflow"
 )
 
 // serveOptions are the settings of a server. Their defaults are those of the
@@ -39,6 +41,8 @@ type serveOptions struct {
 	trustedProxies   []string
 	ruleSet          string
 	bootstrapKeyFile string
+	secretKeyFile    string
+	allowAddresses   []string
 	schemaDir        string
 	mail             mailOptions
 	rate             float64
@@ -95,6 +99,8 @@ SIGTERM and Ctrl-C let it finish what it has accepted, and end it.`,
 	f.StringVar(&o.bootstrapKeyFile, "bootstrap-key-file", "", "`file` that holds the first operator key (or ROSTER_BOOTSTRAP_KEY)")
 	f.StringVar(&o.schemaDir, "schema-dir", "", "`folder` of *.json files with schemas and resource types, which every directory then has")
 	o.mail.addFlags(f)
+	addSecretKeyFlag(f, &o.secretKeyFile)
+	f.StringSliceVar(&o.allowAddresses, "workflow-allow-address", nil, "`address` that workflows may reach though it is not public, as 10.0.0.0/8, 10.1.2.3:8080 or hr.corp.example:443; may be repeated")
 	f.Float64Var(&o.rate, "rate", 0, "`number` of requests a second that each key may make; 0: any")
 	f.IntVar(&o.burst, "burst", 0, "`number` of requests that each key may make at once (default: those of one second)")
 	f.StringVar(&o.chaos, "chaos", "", "for tests of clients: make SCIM requests go wrong by `chance`, as in status=429:5%,retry-after=2s,latency=200ms+-50ms,drop-before=1%,drop-after=1%,seed=7")
@@ -176,6 +182,7 @@ type running struct {
 	log       *slog.Logger
 	dirs      *directory.Service
 	store     *sqlstore.DB
+	keys      *secret.Keyring // nil: there is no file of keys
 	server    *server.Server
 	mail      mail.Sender  // of the workflows
 	listener  net.Listener // of the main address
@@ -214,6 +221,9 @@ func start(ctx context.Context, g *globals, o *serveOptions) (_ *running, err er
 			}
 		}
 	}()
+	if s.keys, err = o.openKeys(ctx, in, db, dsn); err != nil {
+		return nil, err
+	}
 	if s.dirs, err = directory.Open(ctx, directory.Options{Store: db, Log: in.log, MaxScan: o.maxScan, Schemas: in.schemas}); err != nil {
 		return nil, fmt.Errorf("%v", err) // not as an answer of a service
 	}
@@ -254,7 +264,9 @@ func start(ctx context.Context, g *globals, o *serveOptions) (_ *running, err er
 	}
 	registry := prometheus.NewRegistry()
 	registerStats(registry, db)
+	connections := workflow.NewConnections(workflow.ConnectionOptions{Store: db, Keys: s.keys, Guard: in.guard})
 	s.server = server.New(server.Options{
+		Connections: connections,
 		Directories: s.dirs, PublicURL: public, TrustedProxies: in.proxies, FollowProxy: o.publicURL == "",
 		MaxBody: o.maxBody, MaxBulk: o.maxBulk, Rate: o.rate, Burst: o.burst, Chaos: in.chaos,
 		Metrics: registry, HideMetrics: o.admin != "", Version: buildVersion(), Log: in.log,
@@ -325,7 +337,8 @@ func (s *running) stop() error {
 	return errors.Join(append(errs, s.mail.Close(), s.store.Close())...)
 }
 
-// housekeep writes down when keys were used and erases what is past its time.
+// housekeep writes down when keys were used, takes up the new key of a rotation
+// and erases what is past its time.
 func (s *running) housekeep(ctx context.Context) {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
@@ -339,6 +352,11 @@ func (s *running) housekeep(ctx context.Context) {
 		}
 		if err := s.dirs.Flush(ctx); err != nil && ctx.Err() == nil {
 			s.log.Warn("the last use of keys was not written down", "err", err)
+		}
+		if s.keys != nil {
+			if err := s.keys.Reload(); err != nil {
+				s.log.Warn("the file of keys was not read again", "err", err)
+			}
 		}
 		n, err := s.store.Prune(ctx, before(directory.AnswersKept), before(s.o.eventRetention), before(s.o.trashRetention))
 		if err != nil && ctx.Err() == nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/roster-scim/roster/internal/directory"
 	"github.com/roster-scim/roster/internal/mail"
 	"github.com/roster-scim/roster/internal/server"
+	"github.com/roster-scim/roster/internal/workflow"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -24,8 +25,9 @@ type serveInput struct {
 	proxies      []netip.Prefix
 	tls          *tls.Config // nil: none
 	bootstrapKey string
-	chaos        *server.Chaos  // nil: none
-	schemas      jsontext.Value // nil: each directory has its own
+	guard        *workflow.Guard // of where workflows may go
+	chaos        *server.Chaos   // nil: none
+	schemas      jsontext.Value  // nil: each directory has its own
 	mail         mail.Sender
 }
 
@@ -54,6 +56,9 @@ func (o *serveOptions) check(g *globals) (*serveInput, error) {
 	fault(err)
 	if n := len(in.bootstrapKey); n > 0 && n < directory.MinGivenKey {
 		fault(usagef("the bootstrap key (ROSTER_BOOTSTRAP_KEY or --bootstrap-key-file) has %d bytes: give %d or more", n, directory.MinGivenKey))
+	}
+	if in.guard, err = workflow.NewGuard(o.allowAddresses); err != nil {
+		fault(usagef("--workflow-allow-address: %w", err))
 	}
 	in.schemas, err = o.readSchemaDir()
 	fault(err)

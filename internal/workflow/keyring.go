@@ -19,13 +19,21 @@ const checkSetting = "secret.check"
 var checkContext = secret.Context("setting", checkSetting)
 
 // OpenKeys returns the keyring of the file that belongs to a database, nil for
-// none: path is empty and nothing is sealed. Once a file was used it is needed: one
-// that is missing or another one is an error that says what to do. make lets it
-// make a file that is not there, as long as nothing is sealed.
-func OpenKeys(ctx context.Context, s store.Store, path string, make bool) (*secret.Keyring, error) {
+// none: path is empty and no file was used yet. Once one was used it is needed: one
+// that is missing or another one is an error that says what to do. alone says that
+// no other server has the database: then a file that is not there is made, and one
+// takes the place of another as long as nothing is sealed.
+func OpenKeys(ctx context.Context, s store.Store, path string, alone bool) (*secret.Keyring, error) {
 	check, err := readCheck(ctx, s)
 	if err != nil {
 		return nil, err
+	}
+	if check != nil && alone {
+		if sealed, err := holdsSealed(ctx, s); err != nil {
+			return nil, err
+		} else if !sealed { // as after the backup of a server that never sealed anything
+			return takeKeys(ctx, s, path)
+		}
 	}
 	const keep = "it is the file that was kept with the backup of this database; if it is lost, roster secret-key reset gives up what was sealed"
 	if path == "" {
@@ -38,7 +46,7 @@ func OpenKeys(ctx context.Context, s store.Store, path string, make bool) (*secr
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && check != nil:
 		return nil, fmt.Errorf("%w: the database holds what is sealed under key %s of it: %s", err, keyOf(check), keep)
-	case errors.Is(err, fs.ErrNotExist) && make:
+	case errors.Is(err, fs.ErrNotExist) && alone:
 		keys, err = secret.Make(path)
 	case errors.Is(err, fs.ErrNotExist):
 		err = fmt.Errorf("%w: roster secret-key create %s makes it; all servers of a database need the same file", err, path)
@@ -56,6 +64,37 @@ func OpenKeys(ctx context.Context, s store.Store, path string, make bool) (*secr
 	}
 	return keys, nil
 }
+
+// holdsSealed reports whether there is a connection, or was ever a workflow, which
+// may have runs.
+func holdsSealed(ctx context.Context, s store.Store) (sealed bool, err error) {
+	err = s.View(ctx, func(r store.Reader) error {
+		list, err := r.ListDispatches()
+		sealed = len(list) > 0
+		return err
+	})
+	if sealed || err != nil {
+		return sealed, err
+	}
+	err = eachConnection(ctx, s, func(*store.Connection) error {
+		sealed = true
+		return nil
+	})
+	return sealed, err
+}
+
+// takeKeys makes the file at path that of the database, whichever was before.
+func takeKeys(ctx context.Context, s store.Store, path string) (*secret.Keyring, error) {
+	keys, err := secret.Make(path)
+	if err != nil {
+		return nil, err
+	}
+	return keys, s.Update(ctx, func(tx store.Tx) error {
+		return tx.PutSetting(checkSetting, sealCheck(keys))
+	})
+}
+
+func sealCheck(keys *secret.Keyring) []byte { return keys.Seal([]byte("roster"), checkContext) }
 
 // keyOf names the key of a record in words.
 func keyOf(record []byte) string {
@@ -89,7 +128,7 @@ func putCheck(ctx context.Context, s store.Store, keys *secret.Keyring) (check [
 		if !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		check = keys.Seal([]byte("roster"), checkContext)
+		check = sealCheck(keys)
 		return tx.PutSetting(checkSetting, check)
 	})
 	return check, err
@@ -174,12 +213,11 @@ func Reseal(ctx context.Context, s store.Store, keys *secret.Keyring) (n int, er
 		return 0, err
 	}
 	if check != nil && keyOf(check) != first {
-		text, err := keys.Open(check, checkContext)
-		if err != nil {
+		if _, err := keys.Open(check, checkContext); err != nil {
 			return 0, fmt.Errorf("setting %s: %w", checkSetting, err)
 		}
-		err = s.Update(ctx, func(tx store.Tx) error {
-			return tx.PutSetting(checkSetting, keys.Seal(text, checkContext))
+		err := s.Update(ctx, func(tx store.Tx) error {
+			return tx.PutSetting(checkSetting, sealCheck(keys))
 		})
 		if err != nil {
 			return 0, err
@@ -246,6 +284,6 @@ func ForgetSealed(ctx context.Context, s store.Store, keys *secret.Keyring) (n i
 		return n, err
 	}
 	return n, s.Update(ctx, func(tx store.Tx) error {
-		return tx.PutSetting(checkSetting, keys.Seal([]byte("roster"), checkContext))
+		return tx.PutSetting(checkSetting, sealCheck(keys))
 	})
 }

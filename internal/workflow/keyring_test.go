@@ -44,6 +44,7 @@ func TestOpenKeys_TheFileThatWasUsedIsNeeded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sealMany(t, db, made, 1)
 	again, err := workflow.OpenKeys(ctx, db, path, true)
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +74,27 @@ func TestOpenKeys_TheFileThatWasUsedIsNeeded(t *testing.T) {
 	if _, err := workflow.OpenKeys(ctx, db, path, true); err != nil {
 		t.Error(err)
 	}
+}
+
+// A database that was restored without its file starts, when nothing is lost.
+func TestOpenKeys_NoFileIsMissedWhereNothingIsSealed(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	db := openStore(t, sqliteDSN(t))
+	_, first := makeKeys(t)
+	if _, err := workflow.OpenKeys(ctx, db, first, false); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "secret.key")
+	_, err := workflow.OpenKeys(ctx, db, path, false) // there may be another server
+	wantError(t, err, path, "the database holds what is sealed under key")
+	keys, err := workflow.OpenKeys(ctx, db, path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealMany(t, db, keys, 1)
+	_, err = workflow.OpenKeys(ctx, db, first, true)
+	wantError(t, err, first+" is not the file of keys of this database")
 }
 
 // Of servers that start at once with different files one alone goes on.
