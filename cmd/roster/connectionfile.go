@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/goccy/go-yaml"
 )
 
@@ -136,9 +137,14 @@ func (c connectionFiles) load(name string) (*savedConnection, error) {
 }
 
 func (c connectionFiles) save(s *savedConnection) error {
-	data, err := yaml.Marshal(s)
-	if err != nil {
-		return err
+	// In quotes, always: the library leaves out some that a text needs ("? !").
+	var data []byte
+	for _, line := range [][2]string{{"url", s.URL}, {"directory", s.Directory}, {"rule-set", s.RuleSet}, {"key", s.Key}} {
+		text, err := jsontext.AppendQuote(append(data, line[0]+": "...), line[1])
+		if err != nil {
+			return fmt.Errorf("%s: %w", line[0], err)
+		}
+		data = append(text, '\n')
 	}
 	return c.write(c.path(s.Name), data)
 }
