@@ -383,7 +383,7 @@ func runResume(ctx context.Context, g *globals, o *applyOptions) error {
 	if err != nil {
 		return err
 	}
-	run, err := openRun(store, o.resume)
+	run, err := openRun(store, o.resume, "roster undo --list")
 	if err != nil {
 		return err
 	}
@@ -401,10 +401,10 @@ func runResume(ctx context.Context, g *globals, o *applyOptions) error {
 	return o.carryOut(ctx, g, d, run)
 }
 
-func openRun(store *apply.Store, id string) (*apply.Run, error) {
+func openRun(store *apply.Store, id, try string) (*apply.Run, error) {
 	run, err := store.Open(id)
 	if errors.Is(err, apply.ErrNoRun) {
-		return nil, &usageError{&hintedError{err, "roster undo --list"}}
+		return nil, &usageError{&hintedError{err, try}}
 	}
 	return run, err
 }

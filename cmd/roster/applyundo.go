@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,26 +20,41 @@ type undoRunOptions struct {
 	list  bool
 }
 
-func newUndoRunCmd(g *globals) *cobra.Command {
+func newUndoCmd(g *globals) *cobra.Command {
 	o := new(undoRunOptions)
 	cmd := &cobra.Command{
-		Use:   "undo RUN",
-		Short: "Take back what roster apply has done",
-		Long: `Take back what roster apply has done, on any SCIM directory: everybody whom the run
-has changed becomes what they were, whoever it created is deleted, whoever it deleted
-is restored. The plan is shown first, with what cannot come back.
+		Use:   "undo RUN|EVENT",
+		Short: "Take back what roster apply has done, or what one event of a Roster changed",
+		Long: `Take back what roster apply has done, or what one event of a Roster changed. Either is
+shown as a plan first, and asked about; where nobody can answer, it needs --yes.
 
-Whom somebody else has changed since is refused, unless --force: their change is then
-lost. An undo is a run too, and can be undone. Runs are kept for 90 days.`,
+A RUN is that of roster apply, from the folder of runs (roster undo --list), on any
+SCIM directory: everybody whom the run has changed becomes what they were, whoever it
+created is deleted, whoever it deleted is restored. Whom somebody else has changed
+since is refused, unless --force: their change is then lost. An undo of a run is a run
+too, and can be undone. Runs are kept for 90 days.
+
+An EVENT is a number, as roster events tail and roster user history show it, of any
+change that anybody made in a Roster, of a user or a group. An update is taken back
+attribute by attribute, and member by member; what came later and changed others
+stays. What was created or restored goes to the trash; what was deleted comes back. It
+is refused when later events changed the same: undo those first, or --force it, and
+what they changed is lost. An undo has an event of its own, and to undo that one is to
+do it again.`,
 		Example: `  roster undo --list
-  roster undo 20260131-120000-abcdef --dry-run`,
+  roster undo 20260131-120000-abcdef --dry-run
+  roster events tail
+  roster undo 42 --dry-run`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (len(args) == 1) == o.list {
-				return usagef("give one RUN, or --list")
+				return usagef("give one RUN or EVENT, or --list")
 			}
 			if o.list {
 				return runUndoList(g, o)
+			}
+			if n, err := strconv.ParseInt(args[0], 10, 64); err == nil && n > 0 {
+				return runUndoEvent(cmd.Context(), g, &undoEvent{&o.connection, o.output, n, o.dryRun, o.force, o.yes})
 			}
 			o.run = args[0]
 			return runUndoRun(cmd.Context(), g, o)
@@ -48,7 +64,7 @@ lost. An undo is a run too, and can be undone. Runs are kept for 90 days.`,
 	o.addDirectoryFlags(f)
 	o.addRuleSetFlag(f)
 	o.runFlags.addFlags(f)
-	f.BoolVar(&o.force, "force", false, "take back what somebody else has changed since, too")
+	f.BoolVar(&o.force, "force", false, "take back what was changed since, too: those changes are lost")
 	f.BoolVar(&o.list, "list", false, "list the runs that are kept")
 	perCall(f, "force", "list")
 	return cmd
@@ -81,7 +97,7 @@ func runUndoRun(ctx context.Context, g *globals, o *undoRunOptions) (err error) 
 	if err := store.Prune(time.Now()); err != nil {
 		return err
 	}
-	of, err := openRun(store, o.run)
+	of, err := openRun(store, o.run, "roster undo --list, or roster events tail for the number of an event")
 	if err != nil {
 		return err
 	}

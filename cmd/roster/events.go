@@ -15,8 +15,8 @@ import (
 )
 
 func newEventsCmd(g *globals) *cobra.Command {
-	return newGroup("events", "Show what has changed in a directory, follow it, and undo it",
-		newEventsListCmd(g), newEventsTailCmd(g), newUndoCmd(g, "events"))
+	return newGroup("events", "Show what has changed in a directory, and follow it; roster undo takes it back",
+		newEventsListCmd(g), newEventsTailCmd(g))
 }
 
 type eventsOptions struct {

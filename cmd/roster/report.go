@@ -146,8 +146,16 @@ func faultLine(f action.Fault) string {
 	return f.Parameter + ": " + f.Text
 }
 
-// holder is how a Roster names the user or group that has a value already.
-var holder = regexp.MustCompile(`Held by ([0-9A-Za-z_-]+)\.?$`)
+// conflicts are how a Roster words a 409, and what to try then; $1 is what was found.
+var conflicts = []struct {
+	text *regexp.Regexp
+	next string
+}{
+	{regexp.MustCompile(`^displayName .*Held by ([0-9A-Za-z_-]+)\.?$`), "roster group get $1"},
+	{regexp.MustCompile(`Held by ([0-9A-Za-z_-]+)\.?$`), "roster user get $1"},
+	{regexp.MustCompile(` ([0-9A-Za-z_-]+) is deleted: restore it first\.?$`), "roster trash restore $1"},
+	{regexp.MustCompile(` in event ([0-9]+): undo that first`), "roster undo $1"},
+}
 
 // nextForStatus returns what to try after an answer, "" where nothing helps. from is
 // nil where there was none.
@@ -160,11 +168,10 @@ func nextForStatus(e *scim.Error, from *client.Error) string {
 		}
 		return next + "; roster key create makes one"
 	case http.StatusConflict:
-		if m := holder.FindStringSubmatch(e.Detail); m != nil {
-			if strings.HasPrefix(e.Detail, "displayName ") {
-				return "roster group get " + m[1]
+		for _, c := range conflicts {
+			if m := c.text.FindStringSubmatch(e.Detail); m != nil {
+				return strings.ReplaceAll(c.next, "$1", m[1])
 			}
-			return "roster user get " + m[1]
 		}
 	}
 	return ""

@@ -24,7 +24,7 @@ func newRoot(g *globals) *cobra.Command {
 		newEventsCmd(g),
 		newTrashCmd(g),
 		newApplyCmd(g),
-		newUndoRunCmd(g),
+		newUndoCmd(g),
 		newExportCmd(g),
 		newDiffCmd(g),
 		newOrgCmd(g),

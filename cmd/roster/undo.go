@@ -7,58 +7,20 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/client"
 )
 
-type undoOptions struct {
-	connection
+// undoEvent undoes what one event of a Roster changed, of a user or a group.
+type undoEvent struct {
+	*connection
 	output             outputFormat
 	event              int64
 	dryRun, force, yes bool
 }
 
-// newUndoCmd returns roster events undo, which is roster user undo as well.
-func newUndoCmd(g *globals, group string) *cobra.Command {
-	o := new(undoOptions)
-	cmd := &cobra.Command{
-		Use:   "undo EVENT",
-		Short: "Undo what an event changed, of a user or a group",
-		Long: `Undo what an event changed, of a user or a group. EVENT is its number, as roster
-events tail and roster user history show it.
-
-An update is taken back attribute by attribute, and member by member; what came
-later and changed others stays. What was created or restored goes to the trash; what
-was deleted comes back. It is a change like any other: it has an event of its own,
-and to undo that one is to do it again.
-
-It prints the plan first, and asks; where nobody can answer, it needs --yes. It is
-refused when later events changed the same: undo those first, or --force it, and
-what they changed is lost.`,
-		Example: "  roster events tail\n  roster " + group + " undo 42 --dry-run\n  roster " + group + " undo 42",
-		Args:    oneArg,
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if o.event, err = strconv.ParseInt(args[0], 10, 64); err != nil || o.event < 1 {
-				return usagef("EVENT must be a number: that of an event in roster events tail or roster user history")
-			}
-			return runUndo(cmd.Context(), g, o)
-		},
-	}
-	f := cmd.Flags()
-	o.addDirectoryFlags(f)
-	o.output.addFlag(f)
-	f.Lookup("output").Usage = "table, for people, or json, for programs"
-	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and change nothing")
-	f.BoolVar(&o.force, "force", false, "also where later events changed the same: what they changed is lost")
-	f.BoolVar(&o.yes, "yes", false, "do not ask")
-	perCall(f, "dry-run", "force", "yes")
-	return cmd
-}
-
-func runUndo(ctx context.Context, g *globals, o *undoOptions) error {
+func runUndoEvent(ctx context.Context, g *globals, o *undoEvent) error {
 	c, err := o.openDirectory(ctx, g)
 	if err != nil {
 		return err
@@ -86,7 +48,7 @@ func runUndo(ctx context.Context, g *globals, o *undoOptions) error {
 	// What was shown is what is done: nothing else may have changed meanwhile.
 	done, err := m.Undo(ctx, c.Directory, o.event, &client.UndoOptions{Force: o.force, IfVersion: plan.Version})
 	if err != nil {
-		return hint(err, http.StatusPreconditionFailed, "roster user undo %d, for a plan of what it is now", o.event)
+		return hint(err, http.StatusPreconditionFailed, "roster undo %d, for a plan of what it is now", o.event)
 	}
 	if o.output != outputTable {
 		return printJSON(g.stdout, done)
