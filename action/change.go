@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -59,17 +60,53 @@ func (c Change) String() string {
 func Changes(before, after *scim.Resource) []Change {
 	var out []Change
 	for _, d := range scim.Diff(before, after) {
-		switch a := d.Attr; {
-		case a.Mutability == scim.ReadOnly:
-		case secret(a):
-			out = append(out, masked(a.Path, d.Before, d.After))
-		case a.MultiValued:
-			out = append(out, changesOfList(a.Path, d.Before.Items(), d.After.Items())...)
-		case a.Type == scim.TypeComplex:
-			out = append(out, changesOfParts(a.Path+".", "", d.Before, d.After)...)
-		default:
-			out = append(out, change(a.Path, d.Before, d.After))
+		if d.Attr.Mutability != scim.ReadOnly {
+			out = append(out, changesOf(d.Attr, d.Before, d.After)...)
 		}
+	}
+	return out
+}
+
+// changesOf returns the changes of one attribute.
+func changesOf(a *scim.Attr, before, after scim.Value) []Change {
+	switch {
+	case secret(a):
+		return []Change{masked(a.Path, before, after)}
+	case a.MultiValued:
+		return changesOfList(a.Path, before.Items(), after.Items())
+	case a.Type == scim.TypeComplex:
+		return changesOfParts(a.Path+".", "", before, after)
+	}
+	return []Change{change(a.Path, before, after)}
+}
+
+// Recorded returns a change that an event holds as a plan has it: value by value,
+// where t knows the attribute, and else as it is. Nothing in it is a warning.
+func Recorded(t *scim.Type, ch roster.Change) []Change {
+	c := Change{Op: Replace, Attribute: ch.Attribute, Before: ch.Before, After: ch.After}
+	switch {
+	case len(ch.Before) == 0:
+		c.Op = Add
+	case len(ch.After) == 0:
+		c.Op = Clear
+	}
+	a := t.Attr(ch.Attribute)
+	if a == nil || !a.MultiValued && a.Type != scim.TypeComplex {
+		return []Change{c}
+	}
+	var values [2]scim.Value
+	for i, raw := range []jsontext.Value{ch.Before, ch.After} {
+		if len(raw) == 0 {
+			continue
+		}
+		var err error
+		if values[i], err = t.Stored(ch.Attribute, raw); err != nil {
+			return []Change{c}
+		}
+	}
+	out := changesOf(a, values[0], values[1])
+	for i := range out {
+		out[i].Warning = false
 	}
 	return out
 }

@@ -173,6 +173,10 @@ func newReadCommand(g *globals, a *action.Action, name string, friendly bool) *c
 	if o.argument != "" {
 		cmd.Use, cmd.Args = name+" ID", oneArg
 	}
+	o.completeParameters(g, cmd, &o.connection)
+	if a.Parameter("all") != nil {
+		cmd.Args = o.allArg
+	}
 	if o.lists() {
 		f.IntVar(&o.limit, "limit", 0, "`number` to show at the most (default: all)")
 		f.Lookup("all").Usage = "Whether to go on through all pages (default: true, unless --count or --start-index asks for one)"
@@ -187,6 +191,17 @@ func newReadCommand(g *globals, a *action.Action, name string, friendly bool) *c
 		return runAction(cmd.Context(), g, o, in)
 	}
 	return cmd
+}
+
+// allArg takes the word of "--all false": a flag that may stand alone leaves it among
+// the arguments, of which there are none else.
+func (o *actionOptions) allArg(cmd *cobra.Command, args []string) error {
+	all := o.values["all"]
+	if n := len(all.texts); n > 0 && all.texts[n-1] == "true" && len(args) == 1 && (args[0] == "true" || args[0] == "false") {
+		all.texts[n-1] = args[0]
+		return nil
+	}
+	return noArg(cmd, args)
 }
 
 // short is the summary of an action as the lists of commands have it: without a period.

@@ -157,6 +157,7 @@ nothing. roster undo takes a run back.`,
 	f.StringVar(&o.errorsFile, "errors-file", "", "`file` for the rows that failed (default: in the folder of the run)")
 	f.StringVar(&o.resume, "resume", "", "go on with the `run` of that id")
 	perCall(f, "format", "map", "map-file", "empty", "replace", "no-create", "deactivate-missing", "max-deactivate", "max-clear", "out", "errors-file", "resume")
+	completeFlag(cmd, "resume", completeRuns(g, &o.stateDir))
 	return cmd
 }
 
@@ -320,7 +321,7 @@ func (o *applyOptions) showAndAsk(g *globals, d *apply.Directory, run *apply.Run
 	// In a form for programs, what a dry run prints is the plan, and else what was
 	// done.
 	if o.dryRun || o.output == outputTable || c.Steps() == 0 {
-		if err := printRunPlan(g.stdout, o.output, run); err != nil {
+		if err := printRunPlan(g, o.output, run); err != nil {
 			return false, err
 		}
 	}

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mattn/go-isatty"
-
 	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/internal/apply"
 )
@@ -173,10 +171,7 @@ func thousands(n int) string {
 }
 
 // terminal reports whether standard error is one.
-func (g *globals) terminal() bool {
-	f, ok := g.stderr.(*os.File)
-	return ok && isatty.IsTerminal(f.Fd()) && g.getenv("TERM") != "dumb"
-}
+func (g *globals) terminal() bool { return g.isTerminal(g.stderr) }
 
 // progress shows how far a run is: a bar on a terminal, else lines.
 type progress struct {
@@ -230,7 +225,8 @@ func (p *progress) end() {
 }
 
 // printRunPlan prints a plan.
-func printRunPlan(w io.Writer, o outputFormat, run *apply.Run) error {
+func printRunPlan(g *globals, o outputFormat, run *apply.Run) error {
+	w := g.stdout
 	buf := bufio.NewWriter(w)
 	defer buf.Flush()
 	if o == outputJSON {
@@ -254,7 +250,7 @@ func printRunPlan(w io.Writer, o outputFormat, run *apply.Run) error {
 				}
 			}
 		default:
-			printStep(buf, s)
+			g.printStep(buf, s)
 		}
 		if err != nil {
 			return err
@@ -272,15 +268,15 @@ var stepSigns = map[apply.Op]string{
 	apply.Create: "+", apply.Update: "~", apply.Deactivate: "!", apply.Delete: "-", apply.Restore: "+",
 }
 
-func printStep(w io.Writer, s *apply.Step) {
+func (g *globals) printStep(w io.Writer, s *apply.Step) {
 	from := ""
 	if s.Line > 0 {
 		from = fmt.Sprintf(" (line %d)", s.Line)
 	}
-	fmt.Fprintf(w, "%s %s %s%s\n", stepSigns[s.Op], s.Op, printable(s.UserName), from)
+	fmt.Fprintln(w, g.paint(g.stdout, fmt.Sprintf("%s %s %s%s", stepSigns[s.Op], s.Op, printable(s.UserName), from)))
 	if s.Op != apply.Delete {
 		for _, c := range s.Changes {
-			fmt.Fprintln(w, "    "+printable(c.String())+stepWarning(s, &c))
+			fmt.Fprintln(w, g.paint(g.stdout, "    "+printable(c.String())+stepWarning(s, &c)))
 		}
 	}
 	if s.Note != "" {

@@ -65,6 +65,7 @@ do it again.`,
 	o.addRuleSetFlag(f)
 	o.runFlags.addFlags(f)
 	f.BoolVar(&o.force, "force", false, "take back what was changed since, too: those changes are lost")
+	cmd.ValidArgsFunction = oneOf(completeRuns(g, &o.stateDir))
 	f.BoolVar(&o.list, "list", false, "list the runs that are kept")
 	perCall(f, "force", "list")
 	return cmd

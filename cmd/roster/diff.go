@@ -221,9 +221,9 @@ func printDiff(g *globals, o outputFormat, run *apply.Run, a, b string, turned b
 		default:
 			sign := map[string]string{"a": "-", "b": "+", "both": "~"}[d.In]
 			only := map[string]string{"a": "  (only in " + a + ")", "b": "  (only in " + b + ")"}[d.In]
-			fmt.Fprintf(buf, "%s %s%s\n", sign, printable(d.UserName), printable(only))
+			fmt.Fprintln(buf, g.paint(g.stdout, fmt.Sprintf("%s %s%s", sign, printable(d.UserName), printable(only))))
 			for _, c := range d.Changes {
-				fmt.Fprintln(buf, "    "+strings.ReplaceAll(printable(c.String()), "(cleared)", "(none)"))
+				fmt.Fprintln(buf, g.paint(g.stdout, "    "+strings.ReplaceAll(printable(c.String()), "(cleared)", "(none)")))
 			}
 		}
 		if err != nil {

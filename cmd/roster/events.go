@@ -12,6 +12,7 @@ import (
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/client"
+	"github.com/roster-scim/roster/scim"
 )
 
 func newEventsCmd(g *globals) *cobra.Command {
@@ -267,14 +268,25 @@ func eventHead(e *roster.Event) string {
 	return strings.Join(append(parts, eventNotes(e)...), "  ")
 }
 
-// changeOf returns a recorded change as a plan has it.
-func changeOf(ch roster.Change) action.Change {
-	c := action.Change{Op: action.Replace, Attribute: ch.Attribute, Before: ch.Before, After: ch.After}
-	switch {
-	case len(ch.Before) == 0:
-		c.Op = action.Add
-	case len(ch.After) == 0:
-		c.Op = action.Clear
+// A recorder shows recorded changes as a plan does: lists value by value.
+type recorder struct{ model *scim.Model }
+
+func newRecorder() recorder {
+	rules, err := scim.Rules(scim.Standard)
+	if err != nil {
+		panic(err) // there is no such rule set: a mistake in package scim
 	}
-	return c
+	m, err := scim.NewModel(rules, nil)
+	if err != nil {
+		panic(err) // as above
+	}
+	return recorder{m}
+}
+
+func (r recorder) changes(resourceType string, ch roster.Change) []action.Change {
+	t := r.model.Type(resourceType)
+	if t == nil {
+		t = r.model.Type("User") // what other types have in common with it is shown alike
+	}
+	return action.Recorded(t, ch)
 }

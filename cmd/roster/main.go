@@ -37,11 +37,13 @@ type globals struct {
 	getenv func(string) string
 
 	noInput bool // never ask, as by --no-input
+	color   colorMode
 }
 
 // run is the whole program: it executes args and returns the exit code, having
 // said on stderr what went wrong.
 func run(ctx context.Context, args []string, g *globals) int {
+	g.color = "auto"
 	root := newRoot(g)
 	root.SetArgs(args)
 	root.SetIn(g.stdin)
@@ -54,6 +56,6 @@ func run(ctx context.Context, args []string, g *globals) int {
 	if !started(cmd) {
 		err = &usageError{err}
 	}
-	report(g.stderr, cmd, err)
+	report(g, cmd, err)
 	return exitCode(err)
 }

@@ -40,9 +40,10 @@ func hint(err error, status int, format string, args ...any) error {
 	return &hintedError{err, fmt.Sprintf(format, args...)}
 }
 
-// report says on w why cmd failed: what, the ids to look for in a log, and what
+// report says on standard error why cmd failed: what, the ids to look for in a log, and what
 // to try next.
-func report(w io.Writer, cmd *cobra.Command, err error) {
+func report(g *globals, cmd *cobra.Command, err error) {
+	w := g.stderr
 	var (
 		usage  *usageError
 		input  *action.InputError
@@ -70,11 +71,11 @@ func report(w io.Writer, cmd *cobra.Command, err error) {
 		}
 	case errors.As(err, &other):
 		complain(w, other.Error())
-		printChanges(w, other.Changes)
+		printChanges(g, w, other.Changes)
 		next = "the same again, which makes a new plan"
 	case errors.As(err, &diff):
 		complain(w, diff.Error())
-		printChanges(w, diff.changes)
+		printChanges(g, w, diff.changes)
 		next = diff.next()
 	case errors.As(err, &input):
 		for _, f := range input.Faults {

@@ -31,7 +31,7 @@ func TestReport(t *testing.T) {
 		{"a key that another service refuses", refused(401, "no", nil), "roster: no (401)\n  try: ROSTER_KEY, or --key-file, with a key of this directory\n"},
 	} {
 		var out bytes.Buffer
-		report(&out, &cobra.Command{Use: "roster"}, tt.err)
+		report(&globals{stderr: &out}, &cobra.Command{Use: "roster"}, tt.err)
 		if got := out.String(); got != tt.want {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}

@@ -29,6 +29,7 @@ func newRoot(g *globals) *cobra.Command {
 		newDiffCmd(g),
 		newOrgCmd(g),
 		newConnectionCmd(g),
+		newConfigCmd(g),
 		newMailCmd(g),
 		newMigrateCmd(g),
 		newSecretKeyCmd(g),
@@ -58,6 +59,7 @@ ROSTER_DEBUG=api tells each request on standard error, without keys and bodies.`
 		return nil
 	}
 	root.PersistentFlags().BoolVar(&g.noInput, "no-input", false, "never ask: what would be asked about is refused")
+	root.PersistentFlags().Var(&g.color, "color", "auto, always or never: whether plans and differences are coloured; auto is on a terminal, unless NO_COLOR is set")
 	root.PersistentFlags().String("config", "", "`file` of settings (default $XDG_CONFIG_HOME/roster/config.yaml)")
 	complete(g, root)
 	return root
@@ -70,10 +72,11 @@ func complete(g *globals, cmd *cobra.Command) {
 		"connection": func(cmd *cobra.Command, _ []string, part string) ([]string, cobra.ShellCompDirective) {
 			return completeConnections(g)(cmd, nil, part)
 		},
+		"color":    cobra.FixedCompletions(colorModes, cobra.ShellCompDirectiveNoFileComp),
 		"output":   cobra.FixedCompletions(outputFormats, cobra.ShellCompDirectiveNoFileComp),
 		"rule-set": cobra.FixedCompletions(scim.RuleSetNames, cobra.ShellCompDirectiveNoFileComp),
 	} {
-		if cmd.LocalNonPersistentFlags().Lookup(flag) != nil {
+		if f := cmd.LocalNonPersistentFlags().Lookup(flag); f != nil || !cmd.HasParent() && cmd.PersistentFlags().Lookup(flag) != nil {
 			if err := cmd.RegisterFlagCompletionFunc(flag, words); err != nil {
 				panic(err) // two for one flag: a mistake in this package
 			}

@@ -36,7 +36,7 @@ func runUndoEvent(ctx context.Context, g *globals, o *undoEvent) error {
 		return printJSON(g.stdout, plan)
 	case o.output == outputTable:
 		for _, line := range undoLines(plan) {
-			fmt.Fprintln(g.stdout, printable(line))
+			fmt.Fprintln(g.stdout, g.paint(g.stdout, printable(line)))
 		}
 	}
 	if o.dryRun || plan.Operation == "" {
@@ -85,10 +85,13 @@ func undoLines(u *roster.Undo) []string {
 		return []string{"Plan: no changes: it is so already."}
 	}
 	var lines []string
-	changes := make([]action.Change, len(u.Changes))
-	for i, ch := range u.Changes {
-		changes[i] = changeOf(ch)
-		lines = append(lines, changes[i].String())
+	var changes []action.Change
+	records := newRecorder()
+	for _, ch := range u.Changes {
+		changes = append(changes, records.changes(u.ResourceType, ch)...)
+	}
+	for _, c := range changes {
+		lines = append(lines, c.String())
 	}
 	return append(lines, "Plan: 1 to update ("+counts(changes, true)+").")
 }

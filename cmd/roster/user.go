@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -63,6 +62,7 @@ the trash was erased since, only the events of the directory still tell.`,
 	}
 	o.addDirectoryFlags(cmd.Flags())
 	o.output.addFlag(cmd.Flags())
+	cmd.ValidArgsFunction = oneOf(completeIDs(g, &o.connection, "/Users"))
 	return cmd
 }
 
@@ -71,6 +71,7 @@ func runUserHistory(ctx context.Context, g *globals, o *userOptions) error {
 	if err != nil {
 		return err
 	}
+	records := newRecorder()
 	l := newListing(g.stdout, o.output, "VERSION", "AT", "OPERATION", "KEY", "REQUEST", "ATTRIBUTE", "BEFORE", "AFTER")
 	for e, err := range c.Management().History(ctx, c.Directory, o.id, 0) {
 		if err != nil {
@@ -78,7 +79,7 @@ func runUserHistory(ctx context.Context, g *globals, o *userOptions) error {
 		}
 		switch o.output {
 		case outputTable:
-			err = printEvent(g.stdout, e)
+			err = printEvent(g, records, e)
 		case outputCSV: // a row for each change
 			for _, ch := range e.Changes {
 				err = errors.Join(err, l.add(nil, strconv.FormatInt(e.Version, 10), e.At.Format(time.RFC3339Nano), string(e.Operation),
@@ -98,16 +99,19 @@ func runUserHistory(ctx context.Context, g *globals, o *userOptions) error {
 }
 
 // printEvent prints an event and its changes for people.
-func printEvent(w io.Writer, e *roster.Event) error {
+func printEvent(g *globals, records recorder, e *roster.Event) error {
+	w := g.stdout
 	if _, err := fmt.Fprintln(w, eventHead(e)); err != nil {
 		return err
 	}
 	for _, ch := range e.Changes {
-		line := changeOf(ch).String()
 		if e.Purged {
-			line = ch.Attribute
+			fmt.Fprintln(w, "  "+printable(ch.Attribute))
+			continue
 		}
-		fmt.Fprintln(w, "  "+printable(line))
+		for _, c := range records.changes(e.ResourceType, ch) {
+			fmt.Fprintln(w, g.paint(w, "  "+printable(c.String())))
+		}
 	}
 	return nil
 }

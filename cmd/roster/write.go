@@ -80,6 +80,7 @@ func newWriteCommand(g *globals, a *action.Action, name string, friendly bool) *
 	if o.argument != "" {
 		cmd.Use, cmd.Args = name+" ID", oneArg
 	}
+	o.completeParameters(g, cmd, &o.connection)
 	o.output.addFlag(f)
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and send nothing")
 	perCall(f, "dry-run")
@@ -156,7 +157,7 @@ func (o *writeOptions) ask(g *globals, c *client.Client, p *action.Plan) error {
 	if o.yes || p.Operation != action.DeletePlan && !p.Warns() {
 		return nil
 	}
-	printPlanLines(g.stderr, g.stderr, p)
+	printPlanLines(g, g.stderr, g.stderr, p)
 	if p.Operation == action.DeletePlan {
 		why := "this deletes " + planned(p)
 		if o.action.Organization {
@@ -206,15 +207,15 @@ func printPlan(g *globals, o outputFormat, p *action.Plan) error {
 		}
 		return l.end()
 	}
-	return printPlanLines(g.stdout, g.stderr, p)
+	return printPlanLines(g, g.stdout, g.stderr, p)
 }
 
 // printPlanLines prints a plan for people.
-func printPlanLines(w, warnings io.Writer, p *action.Plan) error {
+func printPlanLines(g *globals, w, warnings io.Writer, p *action.Plan) error {
 	if p.Operation == action.DeletePlan {
-		fmt.Fprintf(w, "- %s %s\n", p.Operation, planned(p))
+		fmt.Fprintln(w, g.paint(w, fmt.Sprintf("- %s %s", p.Operation, planned(p))))
 	}
-	printChanges(w, p.Changes)
+	printChanges(g, w, p.Changes)
 	summary := "Plan: no changes."
 	switch {
 	case p.Operation == action.DeletePlan:
@@ -243,7 +244,7 @@ func (o *writeOptions) print(g *globals, r *action.Result, in action.Input) erro
 		warnIgnored(g.stderr, out.Ignored)
 		err = printOutput(g, o.output, o.action.Manifest, out, in)
 	default:
-		printChanges(g.stdout, r.Changes)
+		printChanges(g, g.stdout, r.Changes)
 		summary := "No change."
 		if len(r.Changes) > 0 {
 			summary = fmt.Sprintf("Updated %s: %s.", printable(r.Plan.Name), counts(r.Changes, false))
@@ -276,9 +277,9 @@ func (e *differsError) next() string {
 	return "roster " + noun + " get " + printable(e.plan.ID)
 }
 
-func printChanges(w io.Writer, changes []action.Change) {
+func printChanges(g *globals, w io.Writer, changes []action.Change) {
 	for _, c := range changes {
-		fmt.Fprintln(w, printable(c.String()))
+		fmt.Fprintln(w, g.paint(w, printable(c.String())))
 	}
 }
 

@@ -157,6 +157,9 @@ func (x Examiner) Diagnose(c *client.Client, err error) *Diagnosis {
 	case se.Status == http.StatusUnauthorized:
 		d.What = "wrong key: the service does not know " + cmp.Or(x.Key, "it") + ", or it has ended"
 		d.Next = "the key of the directory; the API key of the organisation does not fit"
+		if ce.Answer.Header.Get("Roster-Request-Id") != "" {
+			d.Next = "roster key create NAME --directory " + cmp.Or(c.Directory, "ID") + ", with an operator key of the server, for a key of the directory"
+		}
 	case html:
 		n := noService(c, ce.Answer)
 		n.Err = err
