@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"internal/store/sqlstore":   {".", "scim", "internal/store"},                                                                           // the only importer of the drivers
 	"internal/store/storetest":  {".", "scim", "internal/store"},                                                                           // the contract as tests knows no backend
 	"internal/pgtest":           {},                                                                                                        // gives tests a database, knows no schema
+	"internal/rostertest":       {"client", "internal/directory", "internal/server", "internal/store/sqlstore"},                            // serves a Roster to tests, and is in no program
 	"internal/directory":        {".", "scim", "internal/store"},                                                                           // rules know neither HTTP nor SQL
 	"internal/server":           {".", "scim", "action", "internal/directory", "internal/workflow"},                                        // HTTP asks the rules, never the store
 	"internal/apply":            {".", "scim", "client", "action"},                                                                         // acts through a client alone, so that it acts on any directory

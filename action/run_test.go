@@ -3,56 +3,20 @@ package action_test
 import (
 	"errors"
 	"io"
-	"log"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/client"
-	"github.com/roster-scim/roster/internal/directory"
-	"github.com/roster-scim/roster/internal/server"
-	"github.com/roster-scim/roster/internal/store/sqlstore"
+	"github.com/roster-scim/roster/internal/rostertest"
 	"github.com/roster-scim/roster/scim"
 )
-
-// roster serves a Roster with one directory of the rule set, and returns a client
-// of it that may do all.
-func roster(t *testing.T, ruleSet string) *client.Client {
-	t.Helper()
-	const key = "operator-key-of-the-tests"
-	db, err := sqlstore.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), sqlstore.Options{Migrate: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	quiet := slog.New(slog.DiscardHandler)
-	dirs, err := directory.Open(t.Context(), directory.Options{Store: db, Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, err := dirs.Bootstrap(t.Context(), ruleSet, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := httptest.NewUnstartedServer(server.New(server.Options{Directories: dirs, Log: quiet, PublicURL: "https://scim.corp.example"}).Handler())
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-	srv.Start()
-	t.Cleanup(srv.Close)
-	return &client.Client{BaseURL: srv.URL, Directory: first.Directory, Key: key, RetryWait: time.Millisecond}
-}
 
 // A runner runs actions one after the other against one service.
 type runner struct {
@@ -127,7 +91,8 @@ func TestActions_OnRoster(t *testing.T) {
 	for _, ruleSet := range []string{scim.Atlassian, scim.Standard} {
 		t.Run(ruleSet, func(t *testing.T) {
 			t.Parallel()
-			r := &runner{t, roster(t, ruleSet), make(map[string]bool)}
+			c, _ := rostertest.Serve(t, ruleSet, nil)
+			r := &runner{t, c, make(map[string]bool)}
 			ada := r.object("create-user", `{"userName":"ada","emails":[{"value":"ada@corp.example","type":"work"}],"title":"Engineer","name":{"givenName":"Ada"}}`)
 			bob := r.object("create-user", `{"userName":"bob","emails":[{"value":"bob@corp.example"}],"active":false}`)
 			if ada["active"] != true || bob["active"] != false {

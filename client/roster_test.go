@@ -3,60 +3,17 @@ package client_test
 import (
 	"errors"
 	"fmt"
-	"io"
-	"log"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/roster-scim/roster/client"
-	"github.com/roster-scim/roster/internal/directory"
-	"github.com/roster-scim/roster/internal/server"
-	"github.com/roster-scim/roster/internal/store/sqlstore"
+	"github.com/roster-scim/roster/internal/rostertest"
 	"github.com/roster-scim/roster/scim"
 )
-
-const operatorKey = "operator-key-of-the-tests"
-
-// roster serves a Roster on a database of its own. Each answer goes through wrap,
-// unless that is nil. The client is of a directory with the rule set, and has a
-// key that may do all.
-func roster(t *testing.T, ruleSet string, wrap func(http.Handler) http.Handler) (*client.Client, string) {
-	t.Helper()
-	db, err := sqlstore.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), sqlstore.Options{Migrate: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	quiet := slog.New(slog.DiscardHandler)
-	dirs, err := directory.Open(t.Context(), directory.Options{Store: db, Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, err := dirs.Bootstrap(t.Context(), ruleSet, operatorKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := server.New(server.Options{Directories: dirs, Log: quiet, PublicURL: "https://scim.corp.example"}).Handler()
-	if wrap != nil {
-		h = wrap(h)
-	}
-	srv := httptest.NewUnstartedServer(h)
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-	srv.Start()
-	t.Cleanup(srv.Close)
-	return &client.Client{BaseURL: srv.URL, Directory: first.Directory, Key: operatorKey, RetryWait: time.Millisecond}, dirs.Org()
-}
 
 func person(name string) *client.User {
 	email := name + "@corp.example"
@@ -68,7 +25,7 @@ func TestRoster_UsersAndGroups(t *testing.T) {
 	for _, ruleSet := range []string{scim.Atlassian, scim.Standard, scim.Strict} {
 		t.Run(ruleSet, func(t *testing.T) {
 			t.Parallel()
-			c, _ := roster(t, ruleSet, nil)
+			c, _ := rostertest.Serve(t, ruleSet, nil)
 			ctx := t.Context()
 			var ids []string
 			for i := range 7 {
@@ -158,7 +115,7 @@ func TestRoster_UsersAndGroups(t *testing.T) {
 // deleted meanwhile.
 func TestRoster_ListWhileUsersAreDeleted(t *testing.T) {
 	t.Parallel()
-	c, _ := roster(t, scim.Standard, nil)
+	c, _ := rostertest.Serve(t, scim.Standard, nil)
 	ctx := t.Context()
 	var ids []string
 	for i := range 10 {
@@ -185,7 +142,7 @@ func TestRoster_ListWhileUsersAreDeleted(t *testing.T) {
 
 func TestRoster_Bulk(t *testing.T) {
 	t.Parallel()
-	c, _ := roster(t, scim.Standard, nil)
+	c, _ := rostertest.Serve(t, scim.Standard, nil)
 	ops := []client.BulkOperation{
 		{Method: "POST", Path: "/Groups", BulkID: "all", Data: &client.Group{DisplayName: "all", Members: client.Set(client.Members("bulkId:u999"))}},
 	}
@@ -222,7 +179,7 @@ func TestRoster_Bulk(t *testing.T) {
 
 func TestRoster_Organization(t *testing.T) {
 	t.Parallel()
-	c, org := roster(t, scim.Atlassian, nil)
+	c, org := rostertest.Serve(t, scim.Atlassian, nil)
 	u, err := c.Users().Create(t.Context(), person("ada"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -259,7 +216,7 @@ func TestRoster_Organization(t *testing.T) {
 func TestRoster_LostAnswersAreDoneOnce(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int64
-	c, _ := roster(t, scim.Standard, func(h http.Handler) http.Handler {
+	c, _ := rostertest.Serve(t, scim.Standard, func(h http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Method != http.MethodGet && n.Add(1)%3 == 0 {
 				h.ServeHTTP(httptest.NewRecorder(), r)

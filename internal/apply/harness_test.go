@@ -3,57 +3,22 @@ package apply_test
 import (
 	"bytes"
 	"context"
-	"io"
-	"log"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/roster-scim/roster/client"
 	"github.com/roster-scim/roster/internal/apply"
-	"github.com/roster-scim/roster/internal/directory"
-	"github.com/roster-scim/roster/internal/server"
-	"github.com/roster-scim/roster/internal/store/sqlstore"
+	"github.com/roster-scim/roster/internal/rostertest"
 	"github.com/roster-scim/roster/scim"
 )
 
-const operatorKey = "operator-key-of-the-tests"
-
-// serve serves a Roster on a database of its own, through wrap unless that is nil,
-// and returns a client of its directory.
+// serve is rostertest.Serve, for tests that need the client alone.
 func serve(t *testing.T, ruleSet string, wrap func(http.Handler) http.Handler) *client.Client {
 	t.Helper()
-	db, err := sqlstore.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "test.db"), sqlstore.Options{Migrate: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	quiet := slog.New(slog.DiscardHandler)
-	dirs, err := directory.Open(t.Context(), directory.Options{Store: db, Log: quiet})
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, err := dirs.Bootstrap(t.Context(), ruleSet, operatorKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := server.New(server.Options{Directories: dirs, Log: quiet, PublicURL: "https://scim.corp.example"}).Handler()
-	if wrap != nil {
-		h = wrap(h)
-	}
-	srv := httptest.NewUnstartedServer(h)
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0)
-	srv.Start()
-	t.Cleanup(srv.Close)
-	return &client.Client{BaseURL: srv.URL, Directory: first.Directory, Key: operatorKey, RetryWait: time.Millisecond}
+	c, _ := rostertest.Serve(t, ruleSet, wrap)
+	return c
 }
 
 // plain makes a Roster look like a service that has neither versions nor
