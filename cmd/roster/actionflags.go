@@ -240,7 +240,7 @@ func readText(g *globals, text string) (string, error) {
 		defer f.Close()
 		in = f
 	case text == "-":
-		in = g.stdin
+		in = g.input()
 	default:
 		return text, nil
 	}

@@ -217,8 +217,10 @@ func (o *applyOptions) planOptions() (p apply.PlanOptions, r apply.ReadOptions, 
 // openFile opens the file of changes, and returns what closes it; standard input,
 // or a pipe such as <(…), is copied to a file first, since it is read twice.
 func openFile(g *globals, store *apply.Store, name string) (f *os.File, closeFile func() error, err error) {
-	in := g.stdin
-	if name != "-" {
+	var in io.Reader
+	if name == "-" {
+		in = g.input()
+	} else {
 		if f, err = os.Open(name); err != nil {
 			return nil, nil, &usageError{err}
 		}

@@ -48,6 +48,38 @@ func completeIDs(g *globals, o *connection, endpoint string) cobra.CompletionFun
 	}
 }
 
+// completeDirectories completes the ids of the directories that the key reaches, with
+// their names.
+func completeDirectories(g *globals, cmd *cobra.Command, part string) ([]string, cobra.ShellCompDirective) {
+	silent := *g
+	silent.stderr = io.Discard
+	o := &connection{flags: cmd.Flags()}
+	if err := configure(&silent, cmd); err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	for flag, to := range map[string]*string{"connection": &o.name, "url": &o.url, "key-file": &o.keyFile} {
+		if f := cmd.Flags().Lookup(flag); f != nil {
+			*to = f.Value.String()
+		}
+	}
+	o.timeout = completionTime
+	c, err := o.open(&silent)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	list, err := at(c, "", -1).Management().ListDirectories(cmd.Context())
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var ids []string
+	for _, d := range list {
+		if strings.HasPrefix(d.ID, part) {
+			ids = append(ids, cobra.CompletionWithDesc(d.ID, printable(d.Name)))
+		}
+	}
+	return ids, cobra.ShellCompDirectiveNoFileComp
+}
+
 // completionClient returns a client of the directory that the command line leads to,
 // which tries once and says nothing.
 func completionClient(g *globals, cmd *cobra.Command, o *connection) (*client.Client, func(), error) {

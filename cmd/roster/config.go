@@ -224,7 +224,7 @@ func (g *globals) secret(variable, file string) (string, error) {
 	case "":
 		return strings.TrimSpace(g.getenv(variable)), nil
 	case "-":
-		in = g.stdin
+		in = g.input()
 	default:
 		f, err := os.Open(file)
 		if err != nil {

@@ -5,12 +5,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"github.com/roster-scim/roster"
@@ -234,7 +232,7 @@ func confirm(g *globals, yes bool, why, question string) error {
 	if yes {
 		return nil
 	}
-	if f, ok := g.stdin.(*os.File); !ok || !isatty.IsTerminal(f.Fd()) || g.noInput {
+	if !g.asks() || g.noInput {
 		return usagef("%s, and nobody is there to ask: give --yes", why)
 	}
 	fmt.Fprint(g.stderr, question+" Type yes: ")

@@ -9,10 +9,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/mattn/go-isatty"
 )
 
 func main() {
@@ -38,6 +41,21 @@ type globals struct {
 
 	noInput bool // never ask, as by --no-input
 	color   colorMode
+}
+
+// asks reports whether standard input is a terminal, where somebody can answer.
+func (g *globals) asks() bool {
+	f, ok := g.stdin.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
+}
+
+// input returns standard input to be read to its end. Whoever sits before a terminal
+// is told that something is waited for.
+func (g *globals) input() io.Reader {
+	if g.asks() {
+		fmt.Fprintln(g.stderr, "Reading standard input, to its end (Ctrl-D).")
+	}
+	return g.stdin
 }
 
 // run is the whole program: it executes args and returns the exit code, having

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -50,6 +53,7 @@ ROSTER_DEBUG=api tells each request on standard error, without keys and bodies.`
   roster serve --data ./data
   roster connection add local --preset roster
   roster user update ID --title CTO --keep --dry-run`
+	root.SetFlagErrorFunc(noFlag)
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if err := configure(g, cmd); err != nil {
@@ -72,7 +76,10 @@ func complete(g *globals, cmd *cobra.Command) {
 		"connection": func(cmd *cobra.Command, _ []string, part string) ([]string, cobra.ShellCompDirective) {
 			return completeConnections(g)(cmd, nil, part)
 		},
-		"color":    cobra.FixedCompletions(colorModes, cobra.ShellCompDirectiveNoFileComp),
+		"color": cobra.FixedCompletions(colorModes, cobra.ShellCompDirectiveNoFileComp),
+		"directory": func(cmd *cobra.Command, _ []string, part string) ([]string, cobra.ShellCompDirective) {
+			return completeDirectories(g, cmd, part)
+		},
 		"output":   cobra.FixedCompletions(outputFormats, cobra.ShellCompDirectiveNoFileComp),
 		"rule-set": cobra.FixedCompletions(scim.RuleSetNames, cobra.ShellCompDirectiveNoFileComp),
 	} {
@@ -98,12 +105,15 @@ func newGroup(use, short string, commands ...*cobra.Command) *cobra.Command {
 				return cmd.Help()
 			}
 			text := fmt.Sprintf("no command %q in %q", args[0], cmd.CommandPath())
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				text += fmt.Sprintf(": did you mean %q?", near[0])
+			var names []string
+			for _, c := range cmd.Commands() {
+				names = append(names, c.Name())
+			}
+			if near := action.Near(args[0], names); near != "" {
+				text += fmt.Sprintf(": did you mean %q?", near)
 			}
 			return usagef("%s", text)
 		},
-		SuggestionsMinimumDistance: 2,
 	}
 	group.AddCommand(commands...)
 	return group
@@ -117,6 +127,20 @@ func oneArg(cmd *cobra.Command, args []string) error {
 	}
 	_, name, _ := strings.Cut(cmd.Use, " ")
 	return usagef("one %s is needed, there are %d: %s %s", name, len(args), cmd.CommandPath(), name)
+}
+
+// noFlag adds to the error of a flag that cmd does not have which one may be meant.
+func noFlag(cmd *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if near := action.Near(unknown.GetSpecifiedName(), names); near != "" {
+		return fmt.Errorf("%w: did you mean --%s?", err, near)
+	}
+	return err
 }
 
 // noArg refuses arguments.
