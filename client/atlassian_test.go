@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,6 +109,12 @@ func TestAtlassian_Errors(t *testing.T) {
 			scim.Error{Status: 400, Detail: "the users referenced do not exist"}, ""},
 		{401, atlassianFailure,
 			scim.Error{Status: 401, Detail: "Unauthorized. Check the key: it must be that of this directory, not that of an organization, and may have expired"}, "5f8e3c1a9b7d4e60"},
+		{403, `{"error":"You are not authorized to call the API","traceId":"1a9b7d4e605f8e3c"}`,
+			scim.Error{Status: 403, Detail: "You are not authorized to call the API. Check that the key belongs to this directory and may do this; at Atlassian, that the plan has user provisioning"}, "1a9b7d4e605f8e3c"},
+		{409, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"409","scimType":"uniqueness","detail":"Resource [GROUP]: with displayName already exists."}`,
+			scim.Error{Status: 409, Type: "uniqueness", Detail: "Resource [GROUP]: with displayName already exists."}, ""},
+		{500, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"500","detail":"Internal server error. You can retry calls"}`,
+			scim.Error{Status: 500, Detail: "Internal server error. You can retry calls"}, ""},
 		{404, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"404","detail":"Directory does not exist"}`,
 			scim.Error{Status: 404, Detail: "Directory does not exist. Check the id of the directory: it is the last part of its base URL"}, ""},
 		{404, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"404","detail":"Resource [USER]: with id[u1] not found."}`,
@@ -128,5 +135,58 @@ func TestAtlassian_Errors(t *testing.T) {
 		if diff := cmp.Diff(*got, tt.want); diff != "" || e.RequestID() != tt.request {
 			t.Errorf("request %q (-got +want):\n%s", e.RequestID(), diff)
 		}
+	}
+}
+
+// TestAtlassian_OlderShapes reads the shapes that samples of older answers
+// have: null where nothing is, and booleans as texts.
+func TestAtlassian_OlderShapes(t *testing.T) {
+	t.Parallel()
+	old := strings.NewReplacer(`"active":true`, `"active":null,"externalId":null,"name":null`, `"primary":true`, `"primary":"true"`).Replace(atlassianUser)
+	u, err := serve(t, answer(200, old)).client().Users().Get(t.Context(), "u", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := u.Active.Get(); ok || u.Active.IsZero() || !u.Emails.Value()[0].Primary.Value() {
+		t.Errorf("got active %v, emails %v", u.Active, u.Emails)
+	}
+	// What was read goes back as it was.
+	body, err := u.body()
+	if want := `"active":null`; err != nil || !strings.Contains(string(body), want) {
+		t.Errorf("got %s, %v, want %s", body, err, want)
+	}
+}
+
+// TestAtlassian_OverloadIsRetried goes on after the 503 that says so.
+func TestAtlassian_OverloadIsRetried(t *testing.T) {
+	t.Parallel()
+	s := serve(t, answer(503, `{"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"503","detail":"You can retry calls"}`), answer(200, atlassianUser))
+	u, err := s.client().Users().Replace(t.Context(), "u", &User{UserName: "ada@corp.example"}, nil)
+	if err != nil || u.Answer.Attempts != 2 {
+		t.Errorf("got %+v, %v, want the second answer", u, err)
+	}
+}
+
+// TestAtlassian_GroupAnswers takes members in another order than they were sent,
+// a group without members, and a refusal to delete.
+func TestAtlassian_GroupAnswers(t *testing.T) {
+	t.Parallel()
+	s := serve(t, answer(201, `{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"id":"g1","displayName":"team-blue","meta":{"resourceType":"Group"}}`),
+		answer(200, atlassianGroup), answer(204, ""), answer(400, `{"status":"400","detail":"invalid request"}`))
+	groups := s.client().Groups()
+	g, err := groups.Create(t.Context(), &Group{DisplayName: "team-blue"}, nil)
+	if err != nil || g.ID != "g1" || !g.Members.IsZero() {
+		t.Errorf("got %+v, %v", g, err)
+	}
+	members := Set([]Member{{Value: "a1"}, {Value: "b1"}})
+	if g, err = groups.Replace(t.Context(), "g1", &Group{DisplayName: "team-blue", Members: members}, nil); err != nil || g.Members.Value()[0].Value != "b1" {
+		t.Errorf("got %+v, %v", g, err)
+	}
+	if err := groups.Delete(t.Context(), "g1", nil); err != nil {
+		t.Error(err)
+	}
+	var refused *scim.Error
+	if err := groups.Delete(t.Context(), "g1", nil); !errors.As(err, &refused) || refused.Detail != "invalid request" {
+		t.Errorf("got %v", err)
 	}
 }
