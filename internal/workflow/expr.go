@@ -87,7 +87,7 @@ func wrong(source string, err error) offsetFault {
 	if !errors.As(err, &fe) {
 		return offsetFault{0, "the expression is wrong: " + err.Error()}
 	}
-	text := strings.TrimPrefix(fe.Message, "compilation failed: ")
+	text := plainWords(strings.TrimPrefix(fe.Message, "compilation failed: "))
 	switch {
 	case strings.Contains(text, "unexpected token EOF"), strings.Contains(text, "unexpected end of expression"):
 		text = "the expression ends too early: something is missing after it"
@@ -99,6 +99,23 @@ func wrong(source string, err error) offsetFault {
 		text = "the expression is wrong: " + text
 	}
 	return offsetFault{byteOffset(source, fe.From), text}
+}
+
+// goTypes are the words of this package for those of Go in the library's texts.
+var goTypes = strings.NewReplacer("[]interface {}", "a list", "map[string]interface {}", "an object", "interface {}", "any value",
+	"float64", "a number", "string", "a text", "bool", "true or false", "int", "a number", "<nil>", "nothing")
+
+// plainWords returns a text of the library that names types in words.
+func plainWords(text string) string {
+	for _, head := range []string{"invalid operation", "cannot use", "cannot fetch"} {
+		if strings.HasPrefix(text, head) {
+			text = goTypes.Replace(text)
+		}
+	}
+	if strings.HasSuffix(text, " from nothing") {
+		text += ": write ?. in the place of . where it may be missing"
+	}
+	return strings.TrimSpace(text)
 }
 
 // byteOffset returns where the n-th character of s begins.
@@ -352,7 +369,7 @@ func (e *Expr) Eval(env Env) (any, error) {
 		text := err.Error()
 		var fe *file.Error
 		if errors.As(err, &fe) {
-			text = fe.Message
+			text = plainWords(fe.Message)
 		}
 		return nil, fmt.Errorf("%s: %s", e.Source, text)
 	}

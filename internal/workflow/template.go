@@ -58,11 +58,29 @@ func (t *Template) Render(env Env) (string, error) {
 	case w.left < 0:
 		return "", fmt.Errorf("the %s of the mail: %w", t.name(), errLong)
 	case errors.As(err, &exec):
-		return "", fmt.Errorf("the %s of the mail, at %s", t.name(), strings.TrimPrefix(exec.Err.Error(), "template: "+t.name()+":"))
+		return "", fmt.Errorf("the %s of the mail, %s", t.name(), execWords(exec.Err.Error()))
 	case err != nil:
 		return "", fmt.Errorf("the %s of the mail: %w", t.name(), err)
 	}
 	return w.String(), nil
+}
+
+var execError = regexp.MustCompile(`(?s)^template: \w+:(\d+):(\d+): executing "\w+" at <(.*?)>: (?:error calling \w+: )?(.*)$`)
+
+// execWords returns an error of an execution without what only this package knows.
+func execWords(text string) string {
+	m := execError.FindStringSubmatch(text)
+	if m == nil {
+		return text
+	}
+	at, what := " at "+m[3], m[4]
+	if strings.HasPrefix(m[3], writeName) || strings.HasPrefix(m[3], rangeName) {
+		at = ""
+	}
+	if strings.HasPrefix(what, "map has no entry for key ") {
+		what = "there is no " + strings.TrimPrefix(what, "map has no entry for key ") + `: use index OBJECT "name" where it may be missing`
+	}
+	return fmt.Sprintf("line %s, column %s%s: %s", m[1], m[2], at, what)
 }
 
 func (t *Template) name() string {
@@ -271,7 +289,11 @@ func (c *templateChecker) pipe(pipe *parse.PipeNode, root bool) (cost int) {
 func (c *templateChecker) argument(n parse.Node, root bool) int {
 	switch n := n.(type) {
 	case *parse.IdentifierNode:
-		if !slices.Contains(templateNames(), n.Ident) {
+		switch {
+		case slices.Contains(templateNames(), n.Ident):
+		case slices.Contains(c.scope.roots(), n.Ident):
+			c.fault(n, "there is no function %s: write .%s", n.Ident, n.Ident)
+		default:
 			c.fault(n, "there is no function %s%s", n.Ident, suggest(n.Ident, templateNames()))
 		}
 	case *parse.FieldNode:
