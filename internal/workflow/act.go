@@ -46,7 +46,9 @@ func (w *work) act(ctx context.Context, rec *record) error {
 	if err != nil {
 		return fmt.Errorf("connection %s: %w", w.step.Action.Connection, err)
 	}
-	defer w.hideKey(c.Key, rec)
+	if c.Key != "" {
+		w.key = newRedactor(nil, c.Key)
+	}
 	w.stamp(c, cause)
 	switch {
 	case a.Name == updateUser:
@@ -69,19 +71,6 @@ func (w *work) act(ctx context.Context, rec *record) error {
 		}
 	}
 	return w.compare(rules, in, rec)
-}
-
-// hideKey takes the key of a connection out of what an attempt gave, should a
-// service repeat it.
-func (w *work) hideKey(key string, rec *record) {
-	if key == "" {
-		return
-	}
-	r := newRedactor(nil, key)
-	rec.hide(r)
-	if rec.Source != nil {
-		rec.Source.Body = r.json(rec.Source.Body)
-	}
 }
 
 // parameters returns those of the action, and notes them.

@@ -25,9 +25,10 @@ type work struct {
 	kind   string
 	effect func(ctx context.Context, rec *record) error // one attempt: fills in what it gave
 
-	part    string  // that the next call is
-	source  *source // that partRead has given
-	attempt int     // the number of the next call's, from 1
+	key     *redactor // of the connection's key, should a service repeat it; nil: there is none
+	part    string    // that the next call is
+	source  *source   // that partRead has given
+	attempt int       // the number of the next call's, from 1
 	wait    time.Duration
 	rec     *record // of the last call
 	over    bool
@@ -135,6 +136,12 @@ func (w *work) encode(rec *record) ([]byte, error) {
 		rec.Ended = w.now()
 	}
 	rec.hide(w.redact)
+	if w.key != nil {
+		rec.hide(w.key)
+		if rec.Source != nil {
+			rec.Source.Body = w.key.json(rec.Source.Body)
+		}
+	}
 	return json.Marshal(rec, recordOptions)
 }
 

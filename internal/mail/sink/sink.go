@@ -69,6 +69,7 @@ type Message struct {
 type Sink struct {
 	o        Options
 	addr     string
+	listener net.Listener
 	server   *smtp.Server
 	received chan *Message
 	done     sync.WaitGroup
@@ -89,7 +90,7 @@ func Start(o Options) (*Sink, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sink{o: o, addr: ln.Addr().String(), received: make(chan *Message, maxKept)}
+	s := &Sink{o: o, addr: ln.Addr().String(), listener: ln, received: make(chan *Message, maxKept)}
 	s.server = smtp.NewServer(smtp.BackendFunc(func(c *smtp.Conn) (smtp.Session, error) {
 		in := &session{s: s, conn: c}
 		if o.User == "" {
@@ -119,6 +120,8 @@ func (s *Sink) Received() <-chan *Message { return s.received }
 // Close ends the sink and its connections.
 func (s *Sink) Close() error {
 	err := s.server.Close()
+	// The server may not have begun to serve, and then knows nothing of its listener.
+	_ = s.listener.Close()
 	s.done.Wait()
 	return err
 }

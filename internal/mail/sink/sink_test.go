@@ -100,3 +100,17 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// One that is closed before it has begun to serve ends too.
+func TestSink_CloseAtOnce(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		s, err := sink.Start(sink.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
