@@ -210,7 +210,7 @@ const keyHeader = "idempotency-key"
 func (s *stamped) RoundTrip(req *http.Request) (*http.Response, error) {
 	out := req.Clone(req.Context())
 	out.Header.Set(roster.CauseHeader, s.cause)
-	if _, writes := out.Header[keyHeader]; writes {
+	if _, writes := map[string][]string(out.Header)[keyHeader]; writes {
 		var body []byte
 		if req.Body != nil {
 			var err error

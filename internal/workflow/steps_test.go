@@ -466,3 +466,44 @@ func TestAction_KeyStaysOut(t *testing.T) {
 		}
 	}
 }
+
+// A run that is tried again goes on with what has failed, and does nothing before
+// it again: of a for-each too.
+func TestRetryFrom(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.reach()
+	var asked []string
+	broken := true
+	url := serve(t, func(rw http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Path)
+		if broken && r.URL.Path == "/b" {
+			rw.WriteHeader(http.StatusBadRequest)
+		}
+	})
+	file := `
+name: retried
+inputs: {url: {type: string, required: true}}
+steps:
+  - {id: first, http: {url: "${{ inputs.url }}/first"}}
+  - id: each
+    for-each: '["a", "b", "c"]'
+    steps: [{id: ask, http: {url: "${{ inputs.url }}/${{ item }}"}}]
+  - {id: last, http: {url: "${{ inputs.url }}/last"}}
+`
+	x := newTape(t, "run-1", w.input(file, map[string]any{"url": url}))
+	if _, err := x.play(w.Body); err == nil {
+		t.Fatal("the run has not failed")
+	}
+	if diff := cmp.Diff([]string{"/first", "/a", "/b", "/c"}, asked); diff != "" {
+		t.Fatal(diff)
+	}
+	asked, broken = nil, false
+	x.forget(workflow.RetryFrom(nil, x.steps()))
+	if _, err := x.play(w.Body); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"/b", "/c", "/last"}, asked); diff != "" {
+		t.Error(diff)
+	}
+}
