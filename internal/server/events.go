@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// MaxWait is how long a request may wait for events.
+	// MaxWait is how long a request may wait for events, or for a run.
 	MaxWait = time.Minute
-	// MaxWaiters is how many requests wait for events at once.
+	// MaxWaiters is how many requests wait at once.
 	MaxWaiters = 100
 )
 
@@ -62,12 +62,22 @@ func (s *Server) events(r *request) error {
 }
 
 // await waits for events, within the bounds of the server.
-func (s *Server) await(r *request, after int64, limit int, wait time.Duration) ([]*roster.Event, error) {
+func (s *Server) await(r *request, after int64, limit int, wait time.Duration) (list []*roster.Event, err error) {
+	err = s.hold(r, wait, func(ctx context.Context) (err error) {
+		list, err = r.dir.Await(ctx, after, limit)
+		return err
+	})
+	return list, err
+}
+
+// hold calls fn, which may wait as long as its context lasts: until the time is
+// up, the client has gone or the server ends. Only so many requests wait at once.
+func (s *Server) hold(r *request, wait time.Duration, fn func(context.Context) error) error {
 	select {
 	case s.waiters <- struct{}{}:
 		defer func() { <-s.waiters }()
 	default:
-		return nil, scim.Errorf(429, "", "%d requests wait for events already: ask without wait, or again in a moment", MaxWaiters)
+		return scim.Errorf(429, "", "%d requests wait already: ask without wait, or again in a moment", MaxWaiters)
 	}
 	// The timeouts of the server are for requests that do something; after them
 	// the connection, and with it the context, would end. Where they cannot be
@@ -79,7 +89,7 @@ func (s *Server) await(r *request, after int64, limit int, wait time.Duration) (
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
 	defer context.AfterFunc(s.ending, cancel)()
-	return r.dir.Await(ctx, after, limit)
+	return fn(ctx)
 }
 
 func (s *Server) history(r *request) error {

@@ -88,6 +88,7 @@ func (s *Server) routes() (mux *http.ServeMux, patterns []string) {
 	add("DELETE /api/v1/directories/{directory}/trash/{resource}", in(roster.ScopeAdmin, s.purge))
 	add("GET /api/v1/directories/{directory}/requests", in(roster.ScopeAdmin, s.requestLog))
 	s.connectionRoutes(add)
+	s.workflowRoutes(add)
 	return mux, patterns
 }
 
@@ -217,6 +218,12 @@ func (s *Server) deleteDirectory(r *request) error {
 	id := r.PathValue("directory")
 	if err := s.dirs.Delete(r.Context(), id); err != nil {
 		return err
+	}
+	if s.Workflows != nil {
+		if err := s.Workflows.CancelRuns(r.Context(), id); err != nil {
+			// They fail by themselves: the directory has no keys any more.
+			s.log.Warn("the runs of a deleted directory were not cancelled", "directory", id, "err", err)
+		}
 	}
 	s.requests.drop(id)
 	r.send(http.StatusNoContent, nil, nil)

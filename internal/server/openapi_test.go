@@ -26,6 +26,7 @@ import (
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/internal/server"
 	"github.com/roster-scim/roster/internal/store"
+	"github.com/roster-scim/roster/internal/workflow"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -140,7 +141,7 @@ func (c *checker) check(t *testing.T, d *dir, method, path string, body any, hea
 
 // Every operation is asked for every status that the document says it answers.
 func TestOpenAPI_RealAnswers(t *testing.T) {
-	w := onSQLite(t)
+	w := onSQLite(t).withWorkflows(t)
 	c := newChecker(t)
 	var b *broken
 	bw := newWorld(t, func(s store.Store) store.Store {
@@ -262,6 +263,48 @@ func TestOpenAPI_RealAnswers(t *testing.T) {
 		}
 	}
 
+	// Workflows.
+	workflows := "/api/v1/workflows"
+	source := object{"source": "name: greet\ninputs:\n  fail: {type: boolean}\n  secret: {type: string, secret: true}\nsteps:\n  - {id: end, stop: {}}\n"}
+	status(201, c.check(t, op, "PUT", workflows+"/greet"+in, source))
+	status(200, c.check(t, mine, "PUT", workflows+"/greet", source, "If-Match", `W/"1"`))
+	status(412, c.check(t, mine, "PUT", workflows+"/greet", source, "If-Match", `W/"7"`))
+	status(200, c.check(t, mine, "GET", workflows, nil))
+	status(200, c.check(t, mine, "GET", workflows+"/greet", nil))
+	status(200, c.check(t, mine, "PATCH", workflows+"/greet", object{"enabled": false}))
+	status(412, c.check(t, mine, "PATCH", workflows+"/greet", object{"enabled": true}, "If-Match", `W/"1"`))
+	runs := workflows + "/greet/runs"
+	run := status(202, c.check(t, mine, "POST", runs, nil, "Idempotency-Key", "k")).str("id")
+	status(422, c.check(t, mine, "POST", runs, object{"inputs": object{"fail": true}}, "Idempotency-Key", "k"))
+	status(200, c.check(t, mine, "POST", runs+"?wait=60", object{"inputs": object{"secret": "canary"}}))
+	failed := status(200, c.check(t, mine, "POST", runs+"?wait=60", object{"inputs": object{"fail": true}})).str("id")
+	status(200, c.check(t, mine, "GET", "/api/v1/runs"+in+"&workflow=greet&limit=2", nil))
+	status(200, c.check(t, mine, "GET", "/api/v1/runs/"+failed, nil))
+	status(202, c.check(t, mine, "POST", "/api/v1/runs/"+failed+"/retry", nil))
+	for mine.do("GET", "/api/v1/runs/"+run+"?wait=60", nil).str("status") != "succeeded" { //nolint:revive // it waits there
+	}
+	status(409, c.check(t, mine, "POST", "/api/v1/runs/"+run+"/retry", nil))
+	status(409, c.check(t, mine, "POST", "/api/v1/runs/"+run+"/cancel", nil))
+	idle := mine.on(w.withRuns(t, nil))
+	waiting := status(202, c.check(t, idle, "POST", runs, nil)).str("id")
+	status(200, c.check(t, idle, "POST", "/api/v1/runs/"+waiting+"/cancel", nil))
+	source["source"] = "name: full\nsteps:\n  - {id: end, stop: {}}\n"
+	for i := range workflow.MaxWorkflows - 1 {
+		name := fmt.Sprintf("w%d", i)
+		mine.do("PUT", workflows+"/"+name, object{"source": "name: " + name + "\nsteps:\n  - {id: end, stop: {}}\n"}).want(201)
+	}
+	status(409, c.check(t, mine, "PUT", workflows+"/full", source))
+	status(412, c.check(t, mine, "DELETE", workflows+"/greet", nil, "If-Match", `W/"1"`))
+	status(204, c.check(t, mine, "DELETE", workflows+"/greet", nil))
+	for method, paths := range map[string][]string{
+		"GET": {workflows, workflows + "/x", "/api/v1/runs", "/api/v1/runs/x"}, "PUT": {workflows + "/x"}, "PATCH": {workflows + "/x"},
+		"DELETE": {workflows + "/x"}, "POST": {workflows + "/x/runs", "/api/v1/runs/x/cancel", "/api/v1/runs/x/retry"},
+	} {
+		for _, p := range paths {
+			status(501, c.check(t, keyless, method, p, nil))
+		}
+	}
+
 	s := server.New(server.Options{Directories: w.dirs, Log: slog.New(slog.DiscardHandler)})
 	s.Drain()
 	srv := newListener(s.Handler())
@@ -276,7 +319,7 @@ func TestOpenAPI_RealAnswers(t *testing.T) {
 			if o.Security != nil && len(*o.Security) == 0 {
 				continue // open to all
 			}
-			real := strings.NewReplacer("{directory}", d.id, "{key}", "nope", "{user}", "nope", "{resource}", "nope", "{event}", lastSeq, "{connection}", "nope").Replace(path)
+			real := strings.NewReplacer("{directory}", d.id, "{key}", "nope", "{user}", "nope", "{resource}", "nope", "{event}", lastSeq, "{connection}", "nope", "{name}", "nope", "{run}", "nope").Replace(path)
 			at := mine
 			switch {
 			case slices.ContainsFunc(item.Parameters, func(p *openapi3.ParameterRef) bool { return p.Value.In == "query" && p.Value.Name == "directory" }):
@@ -292,7 +335,11 @@ func TestOpenAPI_RealAnswers(t *testing.T) {
 					if o.RequestBody != nil {
 						c.check(t, at, method, real, `{"name":7,"overlap":7}`).want(400)
 					} else {
-						c.check(t, at, method, real+"?limit=x&plan=x", nil).want(400)
+						sign := "?"
+						if strings.Contains(real, "?") {
+							sign = "&"
+						}
+						c.check(t, at, method, real+sign+"limit=x&plan=x&wait=x", nil).want(400)
 					}
 				case "401":
 					c.check(t, at.as("wrong"), method, real, nil).want(401)

@@ -56,6 +56,8 @@ type Options struct {
 	// Connections are those of the directories' workflows. nil: there is no file of
 	// keys, and requests for them say so.
 	Connections *workflow.Connections
+	// Workflows are those of the directories. nil: this server runs none.
+	Workflows *workflow.Service
 	// Metrics is the registry that /metrics shows. nil: a new one.
 	Metrics *prometheus.Registry
 	// HideMetrics leaves /metrics out of Handler: AdminHandler alone has it.
@@ -76,7 +78,7 @@ type Server struct {
 	log      *slog.Logger
 	requests *requestLog
 	limits   *limiter
-	waiters  chan struct{}   // one for each request that waits for events
+	waiters  chan struct{}   // one for each request that waits
 	ending   context.Context // done when the server drains
 	drain    context.CancelFunc
 }
@@ -110,7 +112,7 @@ func New(o Options) *Server {
 }
 
 // Drain makes /readyz say 503, so that a load balancer sends no more, and who
-// waits for events is answered.
+// waits is answered.
 func (s *Server) Drain() { s.drain() }
 
 // Handler returns what listens on the main address.
