@@ -14,6 +14,7 @@ import (
 	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/client"
 	"github.com/roster-scim/roster/internal/server"
+	"github.com/roster-scim/roster/internal/workflow"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -48,6 +49,7 @@ func runDemo(ctx context.Context, g *globals, once bool) (err error) {
 		data: folder, listen: "127.0.0.1:0", ruleSet: scim.Atlassian, maxBody: server.DefaultMaxBody, maxBulk: server.DefaultMaxBulk,
 		headerTimeout: 10 * time.Second, readTimeout: time.Minute, writeTimeout: time.Minute, idleTimeout: time.Minute,
 		maxHeader: 64 << 10, drainTimeout: 10 * time.Second, logLevel: "warn", logFormat: "text",
+		runs: runsOptions{role: roleAll, concurrency: 2, rate: workflow.DefaultRunRate, maxDepth: workflow.DefaultMaxDepth},
 	})
 	if err != nil {
 		return err

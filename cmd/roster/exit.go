@@ -26,6 +26,7 @@ const (
 	exitConflict    = 6
 	exitUnavailable = 7
 	exitDiffers     = 8
+	exitRunFailed   = 9
 	exitUsage       = 64
 	exitInterrupted = 130
 )
@@ -44,6 +45,7 @@ var exitMeanings = []struct {
 	{exitConflict, "a conflict: the value is taken (409), or the record changed in between (412), so that nothing was done"},
 	{exitUnavailable, "no answer, or the service is overloaded, after the retries (429, 502, 503, 504)"},
 	{exitDiffers, "a change was made, and the record is not what was planned; the differences are on standard error"},
+	{exitRunFailed, "the run of a workflow has failed, or was cancelled; what went wrong is on standard error"},
 	{exitUsage, "the command line, the environment or the configuration file is wrong, or needs --yes; nothing was changed"},
 	{exitInterrupted, "interrupted"},
 }
@@ -71,6 +73,7 @@ func exitCode(err error) int {
 		ce     *client.Error
 		other  *action.ChangedError
 		diff   *differsError
+		run    *runError
 		unsent *mail.Error
 	)
 	switch {
@@ -82,6 +85,8 @@ func exitCode(err error) int {
 		return exitDifferent
 	case errors.As(err, &failed):
 		return exitFailedRows
+	case errors.As(err, &run):
+		return exitRunFailed
 	case errors.As(err, &faults) && faults.Changed:
 		return exitConflict
 	case errors.As(err, &faults), errors.As(err, &guard):

@@ -54,6 +54,7 @@ func report(g *globals, cmd *cobra.Command, err error) {
 		other  *action.ChangedError
 		diff   *differsError
 		rows   *apply.Faults
+		run    *runError
 		unsent *mail.Error
 	)
 	sent := errors.As(err, &ce)
@@ -85,6 +86,9 @@ func report(g *globals, cmd *cobra.Command, err error) {
 	case errors.As(err, &rows):
 		complain(w, rows.Error())
 		fmt.Fprintln(w, "  nothing was changed")
+	case errors.As(err, &run):
+		fmt.Fprintln(w, "roster:", printable(run.Error()))
+		next = run.next
 	case errors.As(err, &usage):
 		complain(w, err.Error())
 		next = name + " --help"

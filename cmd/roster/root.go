@@ -24,6 +24,7 @@ func newRoot(g *globals) *cobra.Command {
 		newGroupCmd(g),
 		newActionCmd(g),
 		newWorkflowCmd(g),
+		newRunCmd(g),
 		newEventsCmd(g),
 		newTrashCmd(g),
 		newApplyCmd(g),

@@ -45,6 +45,7 @@ type serveOptions struct {
 	allowAddresses   []string
 	schemaDir        string
 	mail             mailOptions
+	runs             runsOptions
 	rate             float64
 	burst            int
 	maxBody          int64
@@ -99,6 +100,7 @@ SIGTERM and Ctrl-C let it finish what it has accepted, and end it.`,
 	f.StringVar(&o.bootstrapKeyFile, "bootstrap-key-file", "", "`file` that holds the first operator key (or ROSTER_BOOTSTRAP_KEY)")
 	f.StringVar(&o.schemaDir, "schema-dir", "", "`folder` of *.json files with schemas and resource types, which every directory then has")
 	o.mail.addFlags(f)
+	o.runs.addFlags(f)
 	addSecretKeyFlag(f, &o.secretKeyFile)
 	f.StringSliceVar(&o.allowAddresses, "workflow-allow-address", nil, "`address` that workflows may reach though it is not public, as 10.0.0.0/8, 10.1.2.3:8080 or hr.corp.example:443; may be repeated")
 	f.Float64Var(&o.rate, "rate", 0, "`number` of requests a second that each key may make; 0: any")
@@ -184,6 +186,7 @@ type running struct {
 	store     *sqlstore.DB
 	keys      *secret.Keyring // nil: there is no file of keys
 	server    *server.Server
+	workflows *workflows   // nil: there is no file of keys
 	mail      mail.Sender  // of the workflows
 	listener  net.Listener // of the main address
 	http      []*http.Server
@@ -200,6 +203,9 @@ type running struct {
 func start(ctx context.Context, g *globals, o *serveOptions) (_ *running, err error) {
 	in, err := o.check(g)
 	if err != nil {
+		return nil, err
+	}
+	if err := o.runs.check(databaseDSN(o.data, o.db)); err != nil {
 		return nil, err
 	}
 	dsn, err := makeDatabaseDSN(o.data, o.db)
@@ -264,15 +270,24 @@ func start(ctx context.Context, g *globals, o *serveOptions) (_ *running, err er
 	}
 	registry := prometheus.NewRegistry()
 	registerStats(registry, db)
-	connections := workflow.NewConnections(workflow.ConnectionOptions{Store: db, Keys: s.keys, Guard: in.guard})
+	connections := workflow.NewConnections(workflow.ConnectionOptions{Store: db, Keys: s.keys, Guard: in.guard, Used: workflow.UsesConnection})
+	var service *workflow.Service
+	if s.keys != nil {
+		if s.workflows, err = s.openWorkflows(ctx, in, connections, dsn, public); err != nil {
+			return nil, err
+		}
+		opened = append(opened, s.workflows)
+		service = s.workflows.service
+		registerRuns(registry, service)
+	}
 	s.server = server.New(server.Options{
-		Connections: connections,
+		Connections: connections, Workflows: service,
 		Directories: s.dirs, PublicURL: public, TrustedProxies: in.proxies, FollowProxy: o.publicURL == "",
 		MaxBody: o.maxBody, MaxBulk: o.maxBulk, Rate: o.rate, Burst: o.burst, Chaos: in.chaos,
 		Metrics: registry, HideMetrics: o.admin != "", Version: buildVersion(), Log: in.log,
 	})
 	s.listener = ln
-	s.listen(ln, s.requests.count(s.server.Handler()), in.tls)
+	s.listen(ln, s.requests.count(s.handler()), in.tls)
 	if admin != nil {
 		s.listen(admin, s.server.AdminHandler(), nil)
 		s.log.Info("metrics and health", "address", admin.Addr().String())
@@ -280,6 +295,9 @@ func start(ctx context.Context, g *globals, o *serveOptions) (_ *running, err er
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
 	s.work.Go(func() { s.housekeep(work) })
+	if s.workflows != nil {
+		s.workflows.begin(work, o.runs.role)
+	}
 	return s, nil
 }
 
@@ -325,6 +343,9 @@ func (s *running) stop() error {
 			errs = append(errs, fmt.Errorf("requests were cut off after %v: see --drain-timeout", s.o.drainTimeout))
 		}
 		_ = srv.Close()
+	}
+	if s.workflows != nil {
+		errs = append(errs, s.workflows.end(ctx))
 	}
 	s.cancel()
 	s.work.Wait()

@@ -12,8 +12,9 @@ import (
 )
 
 func newWorkflowCmd(g *globals) *cobra.Command {
+	commands := []*cobra.Command{newWorkflowValidateCmd(g), newWorkflowLibraryCmd(g), newWorkflowNewCmd(g)}
 	return newGroup("workflow", "Check, write and run workflows: files of actions, mails, requests and conditions",
-		newWorkflowValidateCmd(g), newWorkflowLibraryCmd(g), newWorkflowNewCmd(g))
+		append(commands, workflowCommands(g)...)...)
 }
 
 func newWorkflowValidateCmd(g *globals) *cobra.Command {
