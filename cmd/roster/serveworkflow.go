@@ -32,11 +32,13 @@ type runsOptions struct {
 	rate        float64
 	retention   time.Duration
 	maxDepth    int
+	nodeTimeout time.Duration
 }
 
 func (o *runsOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.role, "role", roleAll, "`name` of what this server does: api (answers requests), worker (carries out runs, and answers for its health alone) or all; other than all on PostgreSQL only")
 	f.StringVar(&o.node, "node", "", "`name` of this server among those of one PostgreSQL database, for its runs; no two have one (default: a new one at each start)")
+	f.DurationVar(&o.nodeTimeout, "node-timeout", 30*time.Second, "how long a server gives no sign of life before the others of its PostgreSQL database go on with its runs; the same on each")
 	f.IntVar(&o.concurrency, "run-concurrency", 8, "`number` of runs that are carried out here at once")
 	f.Float64Var(&o.rate, "run-rate", workflow.DefaultRunRate, "`number` of runs a second that events and schedules start at the most")
 	f.DurationVar(&o.retention, "run-retention", 30*24*time.Hour, "how long runs are kept when they have ended; 0: for ever")
@@ -52,6 +54,8 @@ func (o *runsOptions) check(dsn string) error {
 		return usagef("--role %s needs PostgreSQL: an embedded database has one server, which does all", o.role)
 	case o.concurrency < 1 || o.maxDepth < 1 || !(o.rate >= 1): // NaN too
 		return usagef("--run-concurrency, --run-rate and --max-run-depth must be 1 or more")
+	case o.nodeTimeout < time.Second:
+		return usagef("--node-timeout must be 1s or more")
 	case o.retention < 0 || o.retention > 0 && o.retention < 24*time.Hour:
 		// A run that is kept is what keeps a schedule from starting it again.
 		return usagef("--run-retention must be 24h or more, or 0")
@@ -80,6 +84,7 @@ func (s *running) openWorkflows(ctx context.Context, in *serveInput, connections
 	}
 	options := durable.Options{
 		DSN: dsn, Seal: s.keys, Work: o.role != roleAPI, Concurrency: o.concurrency, Node: o.node, Migrate: true, Log: s.log,
+		Dead: o.nodeTimeout, Beat: o.nodeTimeout / 6,
 		Body: func(ctx context.Context, x workflow.Execution) ([]byte, error) {
 			select {
 			case <-w.ready:
@@ -97,7 +102,7 @@ func (s *running) openWorkflows(ctx context.Context, in *serveInput, connections
 		// A file of its own: a run never holds the lock that a write waits for.
 		options.DSN = "sqlite:" + filepath.Join(filepath.Dir(path), "runs.db")
 	} else {
-		options.Leases, service.Leases = s.store, s.store
+		options.Leases, service.Leases, service.LeaseTime = s.store, s.store, o.nodeTimeout
 	}
 	var err error
 	if w.engine, err = durable.Open(ctx, options); err != nil {

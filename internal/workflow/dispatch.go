@@ -75,7 +75,7 @@ func (s *Service) Dispatch(ctx context.Context) {
 		case err != nil:
 		case !leads:
 			clear(s.tasks)
-			committed, wait = nil, leaseBeat
+			committed, wait = nil, s.lead.beat()
 		default:
 			if !led {
 				s.Log.Info("this node dispatches events and schedules")

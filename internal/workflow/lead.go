@@ -19,20 +19,20 @@ type Leases interface {
 	DeleteLease(ctx context.Context, name, holder string) error
 }
 
-const (
-	leaseName = "dispatch"
-	leaseTime = 20 * time.Second
-	leaseBeat = leaseTime / 4
-)
+const leaseName = "dispatch"
 
 // A lead is whether this process is the one that dispatches. That two are, for a
 // moment, does no harm: they start the same runs.
 type lead struct {
 	leases  Leases // nil: nobody else is there
 	holder  string
+	period  time.Duration // that the lease holds without being renewed
 	held    bool
 	renewed time.Time
 }
+
+// beat is how often the lease is renewed, or asked for.
+func (l *lead) beat() time.Duration { return l.period / 4 }
 
 // check takes or keeps the lease, and reports whether this process has it.
 func (l *lead) check(ctx context.Context) (bool, error) {
@@ -40,15 +40,15 @@ func (l *lead) check(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	now := time.Now()
-	if l.held && now.Sub(l.renewed) < leaseBeat {
+	if l.held && now.Sub(l.renewed) < l.beat() {
 		return true, nil
 	}
 	err := store.ErrNotFound
 	if l.held {
-		err = l.leases.RenewLease(ctx, leaseName, l.holder, leaseTime)
+		err = l.leases.RenewLease(ctx, leaseName, l.holder, l.period)
 	}
 	if errors.Is(err, store.ErrNotFound) {
-		err = l.leases.CreateLease(ctx, leaseName, l.holder, leaseTime)
+		err = l.leases.CreateLease(ctx, leaseName, l.holder, l.period)
 	}
 	l.held, l.renewed = err == nil, now
 	if errors.Is(err, store.ErrExists) {
@@ -62,7 +62,7 @@ func (l *lead) end(ctx context.Context) {
 	if l.leases == nil || !l.held {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, leaseBeat)
+	ctx, cancel := context.WithTimeout(ctx, l.beat())
 	defer cancel()
 	_ = l.leases.DeleteLease(ctx, leaseName, l.holder) // it runs out by itself
 	l.held = false

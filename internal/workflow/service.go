@@ -24,9 +24,10 @@ import (
 
 // The defaults of Options.
 const (
-	DefaultMaxDepth = 5
-	DefaultPoll     = time.Second
-	DefaultRunRate  = 200
+	DefaultMaxDepth  = 5
+	DefaultPoll      = time.Second
+	DefaultRunRate   = 200
+	DefaultLeaseTime = 30 * time.Second
 )
 
 // MaxWorkflows is how many workflows a directory has at the most.
@@ -42,6 +43,9 @@ type Options struct {
 	// Leases are where the processes that share a database agree on the one that
 	// dispatches. nil: this one is alone.
 	Leases Leases
+	// LeaseTime is how long the one that dispatches gives no sign of life before
+	// another process does. 0: DefaultLeaseTime.
+	LeaseTime time.Duration
 	// MaxDepth is how many runs a chain has at the most, in which each was started
 	// by a change that the one before has made. 0: DefaultMaxDepth.
 	MaxDepth int
@@ -81,6 +85,7 @@ func NewService(o Options) *Service {
 	o.MaxDepth = cmp.Or(o.MaxDepth, DefaultMaxDepth)
 	o.Poll = cmp.Or(o.Poll, DefaultPoll)
 	o.RunRate = cmp.Or(o.RunRate, DefaultRunRate)
+	o.LeaseTime = cmp.Or(o.LeaseTime, DefaultLeaseTime)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -89,7 +94,7 @@ func NewService(o Options) *Service {
 	}
 	return &Service{
 		Options: o, limit: rate.NewLimiter(rate.Limit(o.RunRate), max(1, int(o.RunRate))),
-		wake: make(chan struct{}, 1), tasks: make(map[string]*task), lead: lead{leases: o.Leases, holder: newRunID()},
+		wake: make(chan struct{}, 1), tasks: make(map[string]*task), lead: lead{leases: o.Leases, holder: newRunID(), period: o.LeaseTime},
 	}
 }
 
