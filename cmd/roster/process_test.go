@@ -34,6 +34,13 @@ const processPatience = time.Minute
 var binaryDir string
 
 func TestMain(m *testing.M) {
+	if os.Getenv(sinkEnv) != "" {
+		if err := runSink(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(func() int {
 		var err error
 		if binaryDir, err = os.MkdirTemp("", "roster-test-"); err != nil {
