@@ -44,7 +44,9 @@ func workflowCrash(t *testing.T, db string, kills int) {
 	t.Helper()
 	keys := filepath.Join(t.TempDir(), "secret.key")
 	succeed(t, nil, "secret-key", "create", keys)
-	begin := func() *process { return startProcess(t, nil, "--db", db, "--secret-key-file", keys, "--node-timeout", "2s") }
+	begin := func() *process {
+		return startProcess(t, nil, "--db", db, "--secret-key-file", keys, "--node-timeout", "2s")
+	}
 	p := begin()
 	deployment, err := json.Marshal(map[string]string{"source": onUser})
 	if err != nil {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 
@@ -177,12 +176,4 @@ func (s *served) await(t *testing.T, id string, status roster.RunStatus) *roster
 		t.Errorf("run %s: got %s, %+v, want %s", id, run.Status, run.Error, status)
 	}
 	return run
-}
-
-// stepOf returns a step of a run, nil when it has not begun.
-func stepOf(r *roster.Run, id string) *roster.RunStep {
-	if i := slices.IndexFunc(r.Steps, func(s roster.RunStep) bool { return s.ID == id }); i >= 0 {
-		return &r.Steps[i]
-	}
-	return nil
 }
