@@ -25,18 +25,26 @@ import (
 // connectionCanary is the key of a connection, which nothing may show.
 const connectionCanary = "rk_connection_canary_7d21"
 
-// wantNoCanary looks for the key in what was written somewhere, as it is and in
-// the forms that a database may give it.
+// canaries are secrets of every kind, which nothing may show.
+var canaries = []string{connectionCanary, inputCanary, mailCanary}
+
+// wantNoCanary looks for the secrets in what was written somewhere, as they are and
+// in the forms that a database may give them.
 func wantNoCanary(t *testing.T, where, text string) {
 	t.Helper()
 	if text == "" {
 		t.Errorf("%s: there is nothing to look at", where)
 	}
-	for _, form := range []string{
-		connectionCanary, hex.EncodeToString([]byte(connectionCanary)), base64.StdEncoding.EncodeToString([]byte(connectionCanary))[:20],
-	} {
-		if strings.Contains(text, form) {
-			t.Errorf("%s has the key of a connection in it", where)
+	for _, canary := range canaries {
+		forms := []string{canary, hex.EncodeToString([]byte(canary))}
+		for before := range 3 { // bytes: in base64 three of them are four characters
+			text := base64.StdEncoding.EncodeToString([]byte("###"[:before] + canary))
+			forms = append(forms, text[4:24])
+		}
+		for _, form := range forms {
+			if i := strings.Index(text, form); i >= 0 {
+				t.Errorf("%s has the secret %s in it: %q", where, canary, text[max(0, i-100):min(len(text), i+100)])
+			}
 		}
 	}
 }
