@@ -4,8 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/roster-scim/roster/client"
+	"github.com/roster-scim/roster/scim"
 )
 
 func newTrashCmd(g *globals) *cobra.Command {
@@ -17,7 +21,30 @@ type trashOptions struct {
 	connection
 	output outputFormat
 	id     string
+	dryRun bool
 	yes    bool
+}
+
+// addDryRunFlag adds the flag of those that change something.
+func (o *trashOptions) addDryRunFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "print the plan, and change nothing")
+	perCall(cmd.Flags(), "dry-run")
+}
+
+// printPlan prints what would be done to what is in the trash: "+ restore user ada".
+func (o *trashOptions) printPlan(ctx context.Context, g *globals, c *client.Client, sign, verb string) error {
+	for it, err := range c.Management().ListTrash(ctx, c.Directory) {
+		if err != nil {
+			return err
+		}
+		if it.ID != o.id {
+			continue
+		}
+		line := fmt.Sprintf("%s %s %s %s, deleted %s", sign, verb, strings.ToLower(it.Type), printable(it.Name), when(it.DeletedAt))
+		_, err := fmt.Fprintf(g.stdout, "%s\nPlan: 1 to %s.\n", g.paint(g.stdout, line), verb)
+		return err
+	}
+	return &hintedError{scim.Errorf(http.StatusNotFound, "", "%s is not in the trash: it was never there, or is not deleted, or was purged", o.id), "roster trash list"}
 }
 
 func newTrashListCmd(g *globals) *cobra.Command {
@@ -69,6 +96,7 @@ group gets its members back, those that there still are.`,
 	}
 	o.addDirectoryFlags(cmd.Flags())
 	o.output.addFlag(cmd.Flags())
+	o.addDryRunFlag(cmd)
 	return cmd
 }
 
@@ -76,6 +104,9 @@ func runRestoreResource(ctx context.Context, g *globals, o *trashOptions) error 
 	c, err := o.openDirectory(ctx, g)
 	if err != nil {
 		return err
+	}
+	if o.dryRun {
+		return o.printPlan(ctx, g, c, "+", "restore")
 	}
 	a, err := c.Management().Restore(ctx, c.Directory, o.id)
 	if err != nil {
@@ -109,6 +140,7 @@ answer, it needs --yes.`,
 	}
 	f := cmd.Flags()
 	o.addDirectoryFlags(f)
+	o.addDryRunFlag(cmd)
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
 	perCall(f, "yes")
 	return cmd
@@ -118,6 +150,9 @@ func runPurge(ctx context.Context, g *globals, o *trashOptions, what, remove str
 	c, err := o.openDirectory(ctx, g)
 	if err != nil {
 		return err
+	}
+	if o.dryRun {
+		return o.printPlan(ctx, g, c, "-", "purge")
 	}
 	question := fmt.Sprintf("Erase the record of the deleted %s %s and the values in its history, for good?", what, printable(o.id))
 	if err := confirm(g, o.yes, noWayBack, question); err != nil {
