@@ -149,6 +149,9 @@ func keepBody(t *scim.Type, m *Manifest, current jsontext.Value, in Input) (json
 	for _, name := range serviceOwn {
 		doc.drop(name)
 	}
+	if t.Rules.KeepOmittedMembers && len(in["members"]) == 0 {
+		doc.drop("members") // there may be more than a request can hold
+	}
 	if err := doc.keepMembers(t); err != nil {
 		return nil, err
 	}

@@ -61,6 +61,8 @@ func TestWrite_Plan(t *testing.T) {
 			[]string{`- members: "u2" -> (cleared)!`, `- members: "g2" -> (cleared)!`, `+ members: "u3"`, badge}, ""},
 		{"a group is kept", "update-group", `{"groupId":"g1","members":[{"value":"u3"}]}`, scim.Standard, currentGroup, true,
 			[]string{`+ members: "u3"`}, `"members":[{"value":"u1"},{"value":"u2"},{"value":"g2","type":"Group"},{"value":"u3"}],"urn:example:Badge":{"number":"7"}}`},
+		{"a group's members need not be sent", "update-group", `{"groupId":"g1","externalId":"x2"}`, "", currentGroup, true,
+			[]string{`~ externalId: "x1" -> "x2"`}, `"displayName":"team","urn:example:Badge"`},
 		{"a group is not renamed", "update-group", `{"groupId":"g1","displayName":"blue"}`, "", currentGroup, false,
 			[]string{`displayName: this directory never changes the name of a group: it is "team"`}, ""},
 		{"members are added", "add-members", `{"groupId":"g1","members":"u1,u3,u3"}`, "", currentGroup, false, []string{`+ members: "u3"`}, ""},
