@@ -130,7 +130,7 @@ func report(g *globals, cmd *cobra.Command, err error) {
 	if errors.As(err, &he) {
 		next = he.hint
 	}
-	if se != nil && se.Status == http.StatusNotFound && strings.HasPrefix(se.Detail, "Directory [") {
+	if found == nil && se != nil && se.Status == http.StatusNotFound && strings.HasPrefix(se.Detail, "Directory [") {
 		next = "roster directory list" // whatever was looked for in it
 	}
 	if next != "" {
