@@ -367,11 +367,7 @@ func (o *applyOptions) plan(ctx context.Context, g *globals, d *apply.Directory,
 }
 
 func (o *applyOptions) writePlan(g *globals, run *apply.Run) error {
-	f, err := os.OpenFile(o.out, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return &usageError{err}
-	}
-	if err := errors.Join(run.WritePlan(f), f.Close()); err != nil {
+	if err := writeFile(o.out, run.WritePlan); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(g.stdout, runSummary(&run.Meta.Counts)); err != nil {

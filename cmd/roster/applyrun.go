@@ -82,13 +82,35 @@ func (o *applyOptions) carryOut(ctx context.Context, g *globals, d *apply.Direct
 	return failed
 }
 
-// writeFile makes a file for nobody else.
-func writeFile(name string, write func(io.Writer) error) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+// writeFile makes a file for nobody else, whole or not at all: what was there before
+// stays until then. What is no file, such as a pipe, is written as it is.
+func writeFile(name string, write func(io.Writer) error) (err error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(name, os.O_WRONLY, 0)
+		if err != nil {
+			return &usageError{err}
+		}
+		return errors.Join(write(f), f.Close())
+	}
+	if to, err := filepath.EvalSymlinks(name); err == nil {
+		name = to
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-*") // 0600
 	if err != nil {
+		return &usageError{err}
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(f.Name()) // the error is told already
+		}
+	}()
+	if err := write(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return errors.Join(write(f), f.Close())
+	return os.Rename(f.Name(), name)
 }
 
 // execute carries out a run, with its progress on standard error.

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -62,22 +60,19 @@ func runExport(ctx context.Context, g *globals, o *exportOptions) error {
 	if err != nil {
 		return err
 	}
-	var w io.Writer = g.stdout
-	var file *os.File
-	if o.out != "" {
-		if file, err = os.OpenFile(o.out, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600); err != nil {
-			return &usageError{err}
-		}
-		w = file
+	n := 0
+	write := func(w io.Writer) (err error) {
+		n, err = apply.Export(ctx, d, w, apply.ExportOptions{Format: format, Attributes: o.attributes, Filter: o.filter})
+		return err
 	}
-	n, err := apply.Export(ctx, d, w, apply.ExportOptions{Format: format, Attributes: o.attributes, Filter: o.filter})
-	if file != nil {
-		err = errors.Join(err, file.Close())
-		if err == nil {
-			fmt.Fprintf(g.stderr, "Wrote %s to %s.\n", people(n), printable(o.out))
-		}
+	if o.out == "" {
+		return write(g.stdout)
 	}
-	return err
+	if err := writeFile(o.out, write); err != nil {
+		return err
+	}
+	fmt.Fprintf(g.stderr, "Wrote %s to %s.\n", people(n), printable(o.out))
+	return nil
 }
 
 // openForReading opens a directory that nothing is to be changed in.
