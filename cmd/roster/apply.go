@@ -224,8 +224,12 @@ func openFile(g *globals, store *apply.Store, name string) (f *os.File, closeFil
 		if f, err = os.Open(name); err != nil {
 			return nil, nil, &usageError{err}
 		}
-		if info, err := f.Stat(); err != nil || info.Mode().IsRegular() {
+		info, err := f.Stat()
+		if err != nil || info.Mode().IsRegular() {
 			return f, f.Close, err
+		}
+		if info.IsDir() {
+			return nil, nil, errors.Join(usagef("%s is a folder", name), f.Close())
 		}
 		defer func(pipe *os.File) { err = errors.Join(err, pipe.Close()) }(f)
 		in = f

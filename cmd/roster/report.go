@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -115,6 +116,9 @@ func report(g *globals, cmd *cobra.Command, err error) {
 		}
 	default:
 		complain(w, err.Error())
+		if errors.Is(err, syscall.ENOSPC) {
+			next = "the same again, when there is room: a run goes on where it was"
+		}
 	}
 	if sent {
 		if id := ce.RequestID(); id != "" {
@@ -138,11 +142,15 @@ func report(g *globals, cmd *cobra.Command, err error) {
 	}
 }
 
-// complain prints what went wrong, in lines of its own. Some of it was written by
-// services and in files.
+// complain prints what went wrong, in lines of its own, and once what is said twice
+// in a row. Some of it was written by services and in files.
 func complain(w io.Writer, text string) {
+	said := ""
 	for line := range strings.Lines(text) {
-		fmt.Fprintln(w, "roster:", printable(strings.TrimSuffix(line, "\n")))
+		if line = printable(strings.TrimSuffix(line, "\n")); line != said {
+			fmt.Fprintln(w, "roster:", line)
+		}
+		said = line
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"os"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -23,6 +25,8 @@ func TestReport(t *testing.T) {
 		want string
 	}{
 		{"each line says whose it is", errors.New("one\ntwo"), "roster: one\nroster: two\n"},
+		{"a full disk, told by all who met it", errors.Join(&os.PathError{Op: "write", Path: "a", Err: syscall.ENOSPC}, &os.PathError{Op: "write", Path: "a", Err: syscall.ENOSPC}),
+			"roster: write a: no space left on device\n  try: the same again, when there is room: a run goes on where it was\n"},
 		{"a file that steers the terminal", usagef("column \x1b[2J\x07"), "roster: column \ufffd[2J\ufffd\n  try: roster --help\n"},
 		{"a service that does", refused(400, "no\x1b]0;\r", nil), "roster: no\ufffd]0;\ufffd (400)\n"},
 		{"an answer that does", errors.New("invalid character '\x1b'"), "roster: invalid character '\ufffd'\n"},
