@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/client"
+	"github.com/roster-scim/roster/internal/mail/sink"
 	"github.com/roster-scim/roster/internal/server"
 	"github.com/roster-scim/roster/internal/workflow"
 	"github.com/roster-scim/roster/scim"
@@ -25,8 +28,9 @@ func newDemoCmd(g *globals) *cobra.Command {
 		Short: "Show the main job on an embedded database in a temporary folder",
 		Long: `Show the main job on an embedded database in a temporary folder and on a free
 port of this machine: sample people, an update with what it replaces and clears, a
-conflict that is refused, an undo, the history. Then it serves until Ctrl-C and removes the
-folder; --once ends after the story.`,
+conflict that is refused, an undo, the history, and a workflow that updates and
+mails what it has changed, to a mail server that shows it. Then it serves until
+Ctrl-C and removes the folder; --once ends after the story.`,
 		Example: `  roster demo
   roster demo --once`,
 		Args: noArg,
@@ -43,6 +47,11 @@ func runDemo(ctx context.Context, g *globals, once bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	mails, err := sink.Start(sink.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, mails.Close()) }()
 	quiet := *g
 	quiet.getenv = func(string) string { return "" } // the demo has a key of its own
 	s, err := start(ctx, &quiet, &serveOptions{
@@ -50,13 +59,14 @@ func runDemo(ctx context.Context, g *globals, once bool) (err error) {
 		headerTimeout: 10 * time.Second, readTimeout: time.Minute, writeTimeout: time.Minute, idleTimeout: time.Minute,
 		maxHeader: 64 << 10, drainTimeout: 10 * time.Second, logLevel: "warn", logFormat: "text",
 		runs: runsOptions{role: roleAll, concurrency: 2, rate: workflow.DefaultRunRate, maxDepth: workflow.DefaultMaxDepth},
+		mail: mailOptions{dsn: "smtp://" + mails.Addr() + "?tls=none", from: "Roster <roster@corp.example>"},
 	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
 	story := &demo{
-		w: g.stdout, directory: s.directory.ID,
+		w: g.stdout, directory: s.directory.ID, mails: mails,
 		c: &client.Client{BaseURL: s.url, Directory: s.directory.ID, Key: s.key},
 	}
 	if err := story.tell(ctx); err != nil {
@@ -75,7 +85,8 @@ It serves until Ctrl-C. Try it from another terminal:
   roster user list
   roster user update %s --title CEO --keep
   roster user history %s
-`, s.url, s.key, story.ada, story.ada)
+  roster run show %s
+`, s.url, s.key, story.ada, story.ada, story.run)
 	select {
 	case <-ctx.Done():
 		return nil
@@ -90,13 +101,15 @@ type demo struct {
 	w         io.Writer
 	c         *client.Client
 	directory string
+	mails     *sink.Sink
 	ada       string // her id
+	run       string // the id of the workflow's
 }
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.w, format+"\n", args...) }
 
 func (d *demo) tell(ctx context.Context) error {
-	for _, act := range []func(context.Context) error{d.seed, d.update, d.conflict, d.undo, d.history} {
+	for _, act := range []func(context.Context) error{d.seed, d.update, d.conflict, d.undo, d.history, d.workflow} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -237,4 +250,94 @@ func (d *demo) history(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// workflow updates once more, by a workflow that mails what it has changed.
+func (d *demo) workflow(ctx context.Context) error {
+	f, err := workflow.FromLibrary("update-user-and-email")
+	if err != nil {
+		return err
+	}
+	d.say("\n6. The workflow %s, of the library, updates Ada and mails what it has changed:", f.Name)
+	in := action.Input{}
+	err = errors.Join(
+		in.Set("userId", d.ada),
+		in.Set("userName", "ada@corp.example"),
+		in.Set("title", "CTO"),
+		in.Set("displayName", "Ada Lovelace"),
+		in.Set("name", map[string]string{"givenName": "Ada", "familyName": "Lovelace"}),
+		in.Set("emails", []map[string]any{{"value": "ada@corp.example", "type": "work", "primary": true}}),
+		in.Set("recipient", "grace@corp.example"),
+	)
+	if err != nil {
+		return err
+	}
+	m := d.c.Management()
+	if _, err := m.DeployWorkflow(ctx, d.directory, f.Name, client.Deployment{Source: f.Source}); err != nil {
+		return err
+	}
+	run, err := m.StartRun(ctx, d.directory, f.Name, client.RunStart{Inputs: in, Wait: 20 * time.Second})
+	if err != nil {
+		return err
+	}
+	d.run = run.ID
+	if run.Status != roster.RunSucceeded {
+		return fmt.Errorf("the run is %s: %s", run.Status, runErrorText(run.Error))
+	}
+	for i := range run.Steps {
+		d.say("   step %-8s %s", run.Steps[i].ID, run.Steps[i].Status)
+	}
+	select {
+	case got := <-d.mails.Received():
+		return d.show(got)
+	default:
+		return errors.New("the mail was sent, and did not come")
+	}
+}
+
+// show prints a mail as people read it.
+func (d *demo) show(got *sink.Message) error {
+	mail, err := got.Parse()
+	if err != nil {
+		return err
+	}
+	d.say("\n   The mail that has come:\n")
+	for _, name := range []string{"From", "To", "Subject"} {
+		value, err := mail.Get(name)
+		if err != nil {
+			return err
+		}
+		d.say("   | %-8s %s", name+":", value)
+	}
+	d.say("   |")
+	for line := range strings.Lines(strings.TrimSpace(mail.Text)) {
+		for _, part := range wrap(strings.TrimRight(line, "\n"), 75) {
+			d.say("%s", strings.TrimRight("   | "+part, " "))
+		}
+	}
+	d.say("\n   It has the same as HTML (%d bytes).", len(mail.HTML))
+	for _, a := range mail.Attachments {
+		d.say("   Attached: %s (%s, %d bytes).", a.Name, a.Type, len(a.Content))
+	}
+	return nil
+}
+
+// wrap cuts a line at its spaces into parts of at most width characters; the later
+// ones stand further in. A word that is longer stays whole.
+func wrap(line string, width int) []string {
+	indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
+	parts := []string{}
+	part := indent
+	for i, word := range strings.Fields(line) {
+		switch {
+		case i == 0:
+			part += word
+		case utf8.RuneCountInString(part)+1+utf8.RuneCountInString(word) > width:
+			parts = append(parts, part)
+			part = indent + "  " + word
+		default:
+			part += " " + word
+		}
+	}
+	return append(parts, part)
 }

@@ -35,12 +35,29 @@ func TestDemo_Once(t *testing.T) {
 		`(?m)^     ~ title: "Engineer" -> "CTO"$`,
 		`(?m)^   version 1, create at `,
 		`(?m)^     \+ userName: "ada@corp\.example"$`,
+		`(?m)^6\. The workflow update-user-and-email, `,
+		`(?m)^   step update +succeeded$`,
+		`(?m)^   step tell +succeeded$`,
+		`(?m)^   \| From:    "Roster" <roster@corp\.example>$`,
+		`(?m)^   \| To:      <grace@corp\.example>$`,
+		`(?m)^   \| Subject: Updated: ada@corp\.example$`,
+		`(?m)^   \| Ada Lovelace \(ada@corp\.example\) was updated\.$`,
+		`(?m)^   \|   title: Engineer -> CTO$`,
+		`(?m)^   \| What was cleared:$`,
+		`(?m)^   \|   timezone: it was Europe/London$`,
+		`(?m)^   It has the same as HTML \(\d{4,} bytes\)\.$`,
+		`(?m)^   Attached: result\.json \(application/json, \d{3,} bytes\)\.$`,
 	} {
 		at := regexp.MustCompile(want).FindStringIndex(rest)
 		if at == nil {
 			t.Fatalf("no %s in the story, or not in its place:\n%s", want, stdout)
 		}
 		rest = rest[at[1]:]
+	}
+	for line := range strings.Lines(stdout) {
+		if strings.HasPrefix(line, "   |") && len(line) > 80 {
+			t.Errorf("a line of the mail is too long for a terminal: %s", line)
+		}
 	}
 	if strings.Contains(stdout, "Ctrl-C") || strings.Contains(stdout, "rk_") {
 		t.Errorf("it tells of a server that has ended:\n%s", stdout)
@@ -55,13 +72,20 @@ func TestDemo_ServesUntilASignal(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		tmp := t.TempDir()
 		d := launch(t, []string{"TMPDIR=" + tmp}, "demo")
-		d.stdout.await(t, d.ended, "  roster user history ")
+		d.stdout.await(t, d.ended, "  roster run show ")
 		m := regexp.MustCompile(`export ROSTER_URL=(\S+) ROSTER_KEY=(rk_\S+)\n`).FindStringSubmatch(d.stdout.String())
 		if m == nil {
 			t.Fatalf("it does not say how to reach it: %s", d.stdout)
 		}
 		if stdout, _ := succeed(t, []string{"ROSTER_URL=" + m[1], "ROSTER_KEY=" + m[2]}, "user", "list"); !strings.Contains(stdout, " grace@corp.example ") {
 			t.Errorf("what it tells to try does not work: %s", stdout)
+		}
+		run := regexp.MustCompile(`(?m)^  roster (run) (show) (\S+)$`).FindStringSubmatch(d.stdout.String())
+		if run == nil {
+			t.Fatalf("it does not say how to see the run: %s", d.stdout)
+		}
+		if stdout, _ := succeed(t, []string{"ROSTER_URL=" + m[1], "ROSTER_KEY=" + m[2]}, run[1:]...); !strings.Contains(stdout, "succeeded") {
+			t.Errorf("the run that it tells of has not succeeded: %s", stdout)
 		}
 		d.signal(t, sig)
 		<-d.ended
