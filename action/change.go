@@ -30,10 +30,10 @@ type Change struct {
 	Before    jsontext.Value `json:"before,omitempty"` // empty: there was none
 	After     jsontext.Value `json:"after,omitempty"`  // empty: there is none
 	// Defaulted says that nobody gave the value: a rule of the directory set it.
-	Defaulted bool `json:"defaulted,omitempty"`
+	Defaulted bool `json:"defaulted,omitzero"`
 	// Warning says that it is easily done by mistake: something is cleared that
 	// may only have been left out, or somebody is re-activated by default.
-	Warning bool `json:"warning,omitempty"`
+	Warning bool `json:"warning,omitzero"`
 }
 
 // String returns the change as a line: "~ title: "Engineer" -> "CTO"".

@@ -25,10 +25,10 @@ func (m *Manifest) Input(flags map[string][]string, clear []string) (Input, erro
 	var faults []Fault
 	set := func(p *Parameter, v any) {
 		if _, twice := in[p.Name]; twice {
-			faults = append(faults, Fault{"", p.Name + " is given by two flags: give one of them"})
+			faults = append(faults, Fault{Text: p.Name + " is given by two flags: give one of them"})
 		}
 		if err := in.Set(p.Name, v); err != nil {
-			faults = append(faults, Fault{p.Name, err.Error()})
+			faults = append(faults, Fault{Parameter: p.Name, Text: err.Error()})
 		}
 	}
 	for _, p := range m.Parameters() {
@@ -60,14 +60,14 @@ func (m *Manifest) Input(flags map[string][]string, clear []string) (Input, erro
 	for _, name := range clear {
 		p := m.Parameter(name)
 		if p == nil || p.In != InBody {
-			faults = append(faults, Fault{"", "--clear " + name + ": no such parameter; there are " + strings.Join(m.bodyNames(), ", ")})
+			faults = append(faults, Fault{Text: "--clear " + name + ": no such parameter; there are " + strings.Join(m.bodyNames(), ", ")})
 			continue
 		}
 		set(p, nil)
 	}
 	for _, flag := range slices.Sorted(maps.Keys(flags)) {
 		if !known[flag] {
-			faults = append(faults, Fault{"", fmt.Sprintf("--%s is no flag of %s", flag, m.Name)})
+			faults = append(faults, Fault{Text: fmt.Sprintf("--%s is no flag of %s", flag, m.Name)})
 		}
 	}
 	if len(faults) > 0 {

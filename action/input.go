@@ -98,15 +98,20 @@ type InputError struct {
 type Fault struct {
 	Parameter string // its name; "" when it is about several
 	Text      string // what is wrong, and the cure
+	Flags     string // the flags that are it on a command line, to stand after Text; empty: none
+}
+
+func (f Fault) String() string {
+	if f.Parameter == "" {
+		return f.Text + f.Flags
+	}
+	return f.Parameter + ": " + f.Text + f.Flags
 }
 
 func (e *InputError) Error() string {
 	lines := make([]string, len(e.Faults))
 	for i, f := range e.Faults {
-		lines[i] = f.Text
-		if f.Parameter != "" {
-			lines[i] = f.Parameter + ": " + f.Text
-		}
+		lines[i] = f.String()
 	}
 	return strings.Join(lines, "\n")
 }

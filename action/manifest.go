@@ -106,9 +106,9 @@ type Part struct {
 // A Short is a flag that gives the values of an array alone: "--email ADDRESS".
 type Short struct {
 	Flag        string `json:"flag"`
-	Word        string `json:"word"`              // what stands for a value in the help: "address"
-	Type        string `json:"type,omitempty"`    // the part type of each object; empty: none
-	Primary     bool   `json:"primary,omitempty"` // the first one is primary
+	Word        string `json:"word"`             // what stands for a value in the help: "address"
+	Type        string `json:"type,omitempty"`   // the part type of each object; empty: none
+	Primary     bool   `json:"primary,omitzero"` // the first one is primary
 	Description string `json:"description"`
 }
 

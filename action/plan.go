@@ -126,7 +126,7 @@ func planReplace(t *scim.Type, m *Manifest, current jsontext.Value, in Input, ke
 func inputFault(err error) error {
 	var se *scim.Error
 	if errors.As(err, &se) {
-		return &InputError{[]Fault{{"", se.Detail}}}
+		return &InputError{[]Fault{{Text: se.Detail}}}
 	}
 	return err
 }

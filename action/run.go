@@ -126,7 +126,7 @@ func within(doc jsontext.Value, name string) iter.Seq2[jsontext.Value, error] {
 func operations(in Input) (client.Patch, error) {
 	v := in["operations"]
 	fault := func(i int, text string) error {
-		return &InputError{[]Fault{{"operations", fmt.Sprintf("[%d] %s", i, text)}}}
+		return &InputError{[]Fault{{Parameter: "operations", Text: fmt.Sprintf("[%d] %s", i, text)}}}
 	}
 	var list []jsontext.Value
 	if err := json.Unmarshal(v, &list); err != nil {
@@ -191,7 +191,7 @@ func organization(ctx context.Context, c *client.Client, in Input) (client.Organ
 		if id, err = c.Management().Organization(ctx); err != nil {
 			var failed *client.Error
 			if errors.As(err, &failed) && failed.Answer != nil && failed.Answer.Header.Get("Roster-Request-Id") == "" {
-				err = &InputError{[]Fault{{"orgId", "is required: this service does not tell the id of its organisation; give it with --org-id"}}}
+				err = &InputError{[]Fault{{"orgId", "is required: this service does not tell the id of its organisation; give it", " with --org-id"}}}
 			}
 			return client.Organization{}, err
 		}

@@ -60,7 +60,7 @@ type validator struct {
 }
 
 func (v *validator) fault(parameter, text string) {
-	v.faults = append(v.faults, Fault{parameter, text})
+	v.faults = append(v.faults, Fault{Parameter: parameter, Text: text})
 }
 
 func (v *validator) unknown(m *Manifest) {
@@ -90,17 +90,13 @@ func (v *validator) present(p *Parameter) bool {
 	case !ok && v.keep && p.In == InBody:
 		return false
 	case p.Required && !v.in.has(p.Name), p.Required && value.Kind() == '"' && strings.TrimSpace(v.in.text(p.Name)) == "":
-		cure := "give it"
-		if p.Flag != "" {
-			cure += " with --" + p.Flag + v.cure
-		}
-		v.fault(p.Name, "is required and not blank: "+cure)
+		v.faults = append(v.faults, Fault{p.Name, "is required and not blank: give it", " with --" + p.Flag + v.cure})
 		return false
 	case p.Required && isEmpty(value):
 		v.fault(p.Name, "needs at least one, such as "+p.Example)
 		return false
 	case p.Name == "emails" && v.typ != nil && v.typ.Rules.RequireEmails && (!v.in.has(p.Name) || isEmpty(value)):
-		v.fault(p.Name, "this directory demands at least one: give --email ADDRESS, or more with --emails"+v.cure)
+		v.faults = append(v.faults, Fault{p.Name, "this directory demands at least one", ": give --email ADDRESS, or more with --emails" + v.cure})
 		return false
 	}
 	return ok

@@ -81,7 +81,7 @@ func report(g *globals, cmd *cobra.Command, err error) {
 		next = diff.next()
 	case errors.As(err, &input):
 		for _, f := range input.Faults {
-			complain(w, faultLine(f))
+			complain(w, f.String())
 		}
 		next = name + " --help"
 	case errors.As(err, &rows):
@@ -152,14 +152,6 @@ func complain(w io.Writer, text string) {
 		}
 		said = line
 	}
-}
-
-// faultLine words a fault for the command line.
-func faultLine(f action.Fault) string {
-	if f.Parameter == "" {
-		return f.Text
-	}
-	return f.Parameter + ": " + f.Text
 }
 
 // conflicts are how a Roster words a 409, and what to try then; $1 is what was found.

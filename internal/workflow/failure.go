@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/roster-scim/roster"
@@ -44,6 +45,7 @@ func failureOf(err error) (told *roster.RunError, class string, after time.Durat
 		me      *mail.Error
 		status  *statusError
 		changed *action.ChangedError
+		input   *action.InputError
 	)
 	if errors.As(err, &ce) {
 		after = ce.RetryAfter()
@@ -53,6 +55,8 @@ func failureOf(err error) (told *roster.RunError, class string, after time.Durat
 		class = classTimeout
 	case errors.As(err, &changed):
 		class = classConflict
+	case errors.As(err, &input):
+		told.Message = inputFaults(input)
 	case errors.As(err, &me):
 		told.Status = me.Code
 		if me.Temporary {
@@ -69,6 +73,17 @@ func failureOf(err error) (told *roster.RunError, class string, after time.Durat
 	}
 	told.Temporary = class == classTemporary || class == classTimeout
 	return told, class, after
+}
+
+// inputFaults returns what is wrong with the parameters of an action, without the
+// flags of a command line, which a run has not.
+func inputFaults(e *action.InputError) string {
+	lines := make([]string, len(e.Faults))
+	for i, f := range e.Faults {
+		f.Flags = ""
+		lines[i] = f.String()
+	}
+	return strings.Join(lines, "\n")
 }
 
 func classOf(status int) string {

@@ -433,6 +433,17 @@ func TestBody_OnError(t *testing.T) {
 	}
 }
 
+// A run has no flags: what is wrong with its input is told without them.
+func TestBody_InputErrorsNameNoFlags(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	x := newTape(t, "run-1", w.input(rescued, map[string]any{"userId": ""}))
+	_, err := x.play(w.Body)
+	if err == nil || !strings.Contains(err.Error(), "userId") || strings.Contains(err.Error(), "--") {
+		t.Errorf("got %v", err)
+	}
+}
+
 const each = `
 name: each
 inputs: {ids: {type: array, required: true}}

@@ -50,7 +50,6 @@ func (p *fileParser) parameters(m *action.Manifest, a *ActionStep, with *node) {
 	here.Basic, here.Advanced = slices.Clone(m.Basic), slices.Clone(m.Advanced)
 	for _, list := range [][]action.Parameter{here.Basic, here.Advanced} {
 		for i := range list {
-			list[i].Flag = "" // there are none to name as a cure
 			if a.Keep && list[i].In == action.InBody {
 				list[i].Required = false
 			}
