@@ -152,7 +152,7 @@ func watchRun(ctx context.Context, g *globals, o outputFormat, c *client.Client,
 		p.print(run.Steps)
 		last = run
 	}
-	return endOfRun(g, o, last, "roster run retry "+id)
+	return endOfRun(g, o, last, retryHint(last))
 }
 
 func newRunCancelCmd(g *globals) *cobra.Command {

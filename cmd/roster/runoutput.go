@@ -69,6 +69,15 @@ func past(s roster.RunStatus) string {
 	return string(s)
 }
 
+// retryHint says how a run that has not succeeded goes on: after an error that
+// another attempt does not mend by itself only when its cause is mended.
+func retryHint(r *roster.Run) string {
+	if r.Error != nil && !r.Error.Temporary {
+		return "roster run show " + r.ID + ", and when the cause is mended roster run retry " + r.ID
+	}
+	return "roster run retry " + r.ID
+}
+
 // endOfRun prints what a run gave, and is the error of one that has not succeeded.
 func endOfRun(g *globals, o outputFormat, r *roster.Run, next string) error {
 	switch {
