@@ -75,7 +75,7 @@ type ConnectionInput struct {
 
 // NoKeys is the error of what needs a file of keys on a server that has none.
 func NoKeys() *scim.Error {
-	return scim.Errorf(501, "", "this server has no file of keys for what is secret, so it keeps no connections and runs no workflows: start it with --secret-key-file FILE (or ROSTER_SECRET_KEY_FILE)")
+	return scim.Errorf(501, "", "this server has no file of keys for what is secret, so it keeps no connections and runs no workflows: roster secret-key create FILE makes one; start every server of the database with --secret-key-file FILE (or ROSTER_SECRET_KEY_FILE)")
 }
 
 // SealedConnection is the context in which the key of a connection is sealed:

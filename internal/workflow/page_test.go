@@ -51,8 +51,8 @@ func page(t *testing.T, f *workflow.LibraryFile) string {
 	}
 	text, _, _ := strings.Cut(string(mail), "\n[")
 	fmt.Fprintf(&b, "\n## A mail\n\nAs text; it has the same in HTML.\n\n```\n%s\n```\n", strings.TrimSpace(text))
-	fmt.Fprintf(&b, "\n## Use\n\n```sh\nroster workflow new %s > %s.yaml     # to change it\nroster workflow validate %s.yaml\nroster workflow run %s.yaml%s\n```\n\nThe form of the file: [workflows](../workflows.md).\n",
-		f.Name, f.Name, f.Name, f.Name, required)
+	fmt.Fprintf(&b, "\n## Use\n\n```sh\nroster workflow new %s > %s.yaml     # to change it\nroster workflow validate %s.yaml\nroster workflow deploy %s.yaml\nroster workflow run %s%s\n```\n\nThe form of the file: [workflows](../workflows.md).\n",
+		f.Name, f.Name, f.Name, f.Name, f.Name, required)
 	return b.String()
 }
 
