@@ -64,6 +64,9 @@ func TestBench_Quick(t *testing.T) {
 	if got := len(r.restarts); got != databases {
 		t.Errorf("got %d restarts, want %d", got, databases)
 	}
+	if got := len(r.drains); got != databases {
+		t.Errorf("got %d databases whose events were worked off, want %d", got, databases)
+	}
 	var out strings.Builder
 	if err := r.write(&out); err != nil {
 		t.Fatal(err)

@@ -31,6 +31,7 @@ type options struct {
 	rounds      int           // how often each server gets its turn
 	duration    time.Duration // how long a turn is
 	connections int           // how many requests are under way at once
+	events      int           // how many events start a run each; 0: that is not measured
 	dir         string        // where the databases are made; the default temporary folder for ""
 	only        *regexp.Regexp
 	postgres    string // an administrator's DSN; no PostgreSQL for ""
@@ -71,12 +72,13 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.IntVar(&o.rounds, "rounds", 5, "turns that each server gets for each operation")
 	f.DurationVar(&o.duration, "duration", 2*time.Second, "length of a turn")
 	f.IntVar(&o.connections, "connections", 64, "requests under way at once")
+	f.IntVar(&o.events, "events", 10_000, "how many events start a run of a workflow each (-only events); 0: none")
 	f.StringVar(&o.dir, "dir", "", "`folder` for the databases: the disk that is measured (default: the temporary folder)")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
 	if *quick {
-		*users, o.rounds, o.duration, o.connections = "1000", 1, 200*time.Millisecond, 16
+		*users, o.rounds, o.duration, o.connections, o.events = "1000", 1, 200*time.Millisecond, 16, 100
 	}
 	for text := range strings.SplitSeq(*users, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(text))
@@ -85,7 +87,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		}
 		o.users = append(o.users, n)
 	}
-	if f.NArg() > 0 || o.rounds < 1 || o.duration <= 0 || o.connections < 1 || o.connections > 10_000 {
+	if f.NArg() > 0 || o.rounds < 1 || o.duration <= 0 || o.connections < 1 || o.connections > 10_000 || o.events < 0 || o.events > maxUsers {
 		return nil, errors.New("flags only, and each at least 1; -help lists them")
 	}
 	var err error

@@ -68,6 +68,11 @@ func measure(ctx context.Context, o *options, progress io.Writer) (_ *report, er
 			return nil, fmt.Errorf("%d users: %w", users, err)
 		}
 	}
+	if o.events > 0 && o.only.MatchString("events") {
+		if err := b.measureEvents(ctx); err != nil {
+			return nil, fmt.Errorf("events: %w", err)
+		}
+	}
 	return b.report, nil
 }
 

@@ -17,6 +17,7 @@ type report struct {
 	sync     time.Duration // of the disk probe
 	rows     []*row
 	restarts []restart
+	drains   []drain
 }
 
 // flatness is how much dearer an operation may be with the most users than with
@@ -123,6 +124,7 @@ func (r *report) write(w io.Writer) error {
 	for _, s := range r.restarts {
 		fmt.Fprintf(&b, "- %d users, %s: %s ms, %d MB\n", s.users, s.database, millis(s.took), s.rss>>20)
 	}
+	r.writeDrains(&b)
 	_, err := w.Write(b.Bytes())
 	return err
 }

@@ -30,8 +30,8 @@ func buildRoster(ctx context.Context, dir string) (string, error) {
 
 // startRoster starts a Roster with its own folder, on the database db, or for ""
 // on SQLite in that folder.
-func startRoster(ctx context.Context, binary, dir, db string) (*process, error) {
-	args := []string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--rule-set", "atlassian"}
+func startRoster(ctx context.Context, binary, dir, db string, flags ...string) (*process, error) {
+	args := append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--rule-set", "atlassian"}, flags...)
 	if db != "" {
 		args = append(args, "--db", db)
 	}
