@@ -11,12 +11,12 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/client"
 	"github.com/roster-scim/roster/internal/mail/sink"
-	"github.com/roster-scim/roster/internal/server"
 	"github.com/roster-scim/roster/internal/workflow"
 	"github.com/roster-scim/roster/scim"
 )
@@ -54,13 +54,11 @@ func runDemo(ctx context.Context, g *globals, once bool) (err error) {
 	defer func() { err = errors.Join(err, mails.Close()) }()
 	quiet := *g
 	quiet.getenv = func(string) string { return "" } // the demo has a key of its own
-	s, err := start(ctx, &quiet, &serveOptions{
-		data: folder, listen: "127.0.0.1:0", ruleSet: scim.Atlassian, maxBody: server.DefaultMaxBody, maxBulk: server.DefaultMaxBulk,
-		headerTimeout: 10 * time.Second, readTimeout: time.Minute, writeTimeout: time.Minute, idleTimeout: time.Minute,
-		maxHeader: 64 << 10, drainTimeout: 10 * time.Second, logLevel: "warn", logFormat: "text",
-		runs: runsOptions{role: roleAll, concurrency: 2, rate: workflow.DefaultRunRate, maxDepth: workflow.DefaultMaxDepth},
-		mail: mailOptions{dsn: "smtp://" + mails.Addr() + "?tls=none", from: "Roster <roster@corp.example>"},
-	})
+	o := new(serveOptions)
+	o.addFlags(pflag.NewFlagSet("demo", pflag.ContinueOnError))
+	o.data, o.listen, o.logLevel = folder, "127.0.0.1:0", "warn"
+	o.mail.dsn, o.mail.from = "smtp://"+mails.Addr()+"?tls=none", "Roster <roster@corp.example>"
+	s, err := start(ctx, &quiet, o)
 	if err != nil {
 		return err
 	}

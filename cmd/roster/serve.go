@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/roster-scim/roster/internal/directory"
 	"github.com/roster-scim/roster/internal/mail"
@@ -29,7 +30,7 @@ import (
 )
 
 // serveOptions are the settings of a server. Their defaults are those of the
-// flags in newServeCmd.
+// flags in addFlags.
 type serveOptions struct {
 	data, db         string
 	connections      int
@@ -84,7 +85,12 @@ SIGTERM and Ctrl-C let it finish what it has accepted, and end it.`,
 		Args: noArg,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), g, o) },
 	}
-	f := cmd.Flags()
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+// addFlags adds the flags of the settings, and sets these to their defaults.
+func (o *serveOptions) addFlags(f *pflag.FlagSet) {
 	addDatabaseFlags(f, &o.data, &o.db)
 	f.IntVar(&o.connections, "db-connections", 0, "`number` of connections to PostgreSQL (default 4 for each processor)")
 	f.BoolVar(&o.allowDataLoss, "allow-data-loss", false, "serve on a PostgreSQL that may lose what it has confirmed (fsync or synchronous_commit off)")
@@ -120,7 +126,6 @@ SIGTERM and Ctrl-C let it finish what it has accepted, and end it.`,
 	f.DurationVar(&o.trashRetention, "trash-retention", 90*24*time.Hour, "how long deleted users, groups and others can be restored; 0: for ever")
 	f.StringVar(&o.logLevel, "log-level", "info", "`name` of the least level to log: debug (every request), info, warn or error")
 	f.StringVar(&o.logFormat, "log-format", "text", "`name` of the form of the log: text or json")
-	return cmd
 }
 
 // flagSet is what addDatabaseFlags needs of a pflag.FlagSet.
