@@ -47,18 +47,28 @@ func addStateDirFlag(f *pflag.FlagSet, dir *string) {
 	f.StringVar(dir, "state-dir", "", "`folder` of the runs (default $XDG_STATE_HOME/roster)")
 }
 
+// stateDir returns the folder of what commands keep while they run: the one that
+// was named, or the person's.
+func stateDir(g *globals, dir string) (string, error) {
+	if dir != "" {
+		return dir, nil
+	}
+	base := g.getenv("XDG_STATE_HOME")
+	if base == "" {
+		home := g.getenv("HOME")
+		if home == "" {
+			return "", usagef("no place for runs: set XDG_STATE_HOME or HOME, or give --state-dir")
+		}
+		base = filepath.Join(home, ".local", "state")
+	}
+	return filepath.Join(base, "roster"), nil
+}
+
 // runStore returns the folder of runs.
 func runStore(g *globals, dir string) (*apply.Store, error) {
-	if dir == "" {
-		base := g.getenv("XDG_STATE_HOME")
-		if base == "" {
-			home := g.getenv("HOME")
-			if home == "" {
-				return nil, usagef("no place for runs: set XDG_STATE_HOME or HOME, or give --state-dir")
-			}
-			base = filepath.Join(home, ".local", "state")
-		}
-		dir = filepath.Join(base, "roster")
+	dir, err := stateDir(g, dir)
+	if err != nil {
+		return nil, err
 	}
 	return &apply.Store{Dir: filepath.Join(dir, "runs")}, nil
 }

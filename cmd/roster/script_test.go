@@ -126,6 +126,15 @@ var sites = map[string]func() *httptest.Server{
 			fmt.Fprintf(w, `{"id":"u1","userName":"ada","title":"T%d"}`, reads.Add(1))
 		}))
 	},
+	// The first request has no answer, the others do.
+	"late": func() *httptest.Server {
+		var seen atomic.Bool
+		return httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if !seen.Swap(true) {
+				<-r.Context().Done()
+			}
+		}))
+	},
 	// A service that answers a PUT and keeps what it had.
 	"stubborn": func() *httptest.Server {
 		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -315,17 +315,42 @@ func startOnServer(ctx context.Context, g *globals, c *client.Client, name strin
 func newWorkflowRunCmd(g *globals) *cobra.Command {
 	o := new(deployedOptions)
 	var inputs runInputs
+	var local localFlags
 	cmd := &cobra.Command{
-		Use:   "run NAME",
-		Short: "Start a run of a workflow on the server, and follow it to its end",
+		Use:   "run NAME|FILE",
+		Short: "Start a run of a workflow on the server, or of a file here, and follow it to its end",
 		Long: `Start a run of a workflow on the server, and follow it to its end: each step is a
 line on standard error when it ends, and what the run gave is on standard output.
 It ends with 0 when the run has succeeded, and with 9 when it has failed. Ctrl-C
-ends the watching, not the run.`,
+ends the watching, not the run.
+
+What is a file, ends in .yaml or .yml or has a slash in it is a FILE, and is carried
+out once by this command itself: its local connection is the one in use, the others
+are saved connections of their names, and its mails go by --mail. Ctrl-C cuts the
+run off. One that was cut off or has failed is kept, and --continue goes on with it,
+by the file with which it began, at the step that is not done.`,
 		Example: `  roster workflow run offboard --input userId=ID
-  roster workflow run offboard --input-file inputs.json -o json > run.json`,
-		Args: oneArg,
+  roster workflow run offboard --input-file inputs.json -o json > run.json
+  roster workflow run ./offboard.yaml --input userId=ID --mail smtp://mail.corp.example:587
+  roster workflow run --continue RUN`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if local.resume != "" {
+				if len(args) > 0 || cmd.Flags().Changed("input") || cmd.Flags().Changed("input-file") {
+					return usagef("--continue goes on by the file and the inputs with which the run began: leave FILE and inputs out")
+				}
+				return runWorkflowFile(cmd.Context(), g, o, &local, "", nil)
+			}
+			if err := oneArg(cmd, args); err != nil {
+				return err
+			}
+			if isWorkflowFile(args[0]) {
+				return runWorkflowFile(cmd.Context(), g, o, &local, args[0], &inputs)
+			}
+			for _, name := range []string{"mail", "mail-file", "mail-from", "mail-allow-domain", "allow-address", "state-dir"} {
+				if cmd.Flags().Changed(name) {
+					return usagef("--%s is for a FILE: %s is the name of a workflow on the server, which has its own", name, args[0])
+				}
+			}
 			c, err := o.openDirectory(cmd.Context(), g)
 			if err != nil {
 				return err
@@ -339,6 +364,8 @@ ends the watching, not the run.`,
 		},
 	}
 	o.addFlags(cmd)
+	o.addRuleSetFlag(cmd.Flags())
 	inputs.addFlags(cmd.Flags())
+	local.addFlags(cmd.Flags())
 	return cmd
 }
