@@ -115,6 +115,9 @@ func (r *localRun) connect(ctx context.Context, name string) (*dialled, error) {
 // dial is the Dial of a workflow.Runner.
 func (r *localRun) dial(ctx context.Context, t workflow.Target) (*client.Client, scim.RuleSet, error) {
 	d, err := r.connect(ctx, t.Connection)
+	if hinted, ok := errors.AsType[*hintedError](err); ok {
+		err = fmt.Errorf("%w: %s", err, hinted.hint) // which the error of a step has no other place for
+	}
 	if err != nil {
 		return nil, scim.RuleSet{}, err
 	}
@@ -260,8 +263,11 @@ func (r *localRun) start(ctx context.Context, in *workflow.RunInput, name string
 // goOn goes on with a run that was cut off, or from the step that failed.
 func (r *localRun) goOn(ctx context.Context) error {
 	run, err := r.service.GetRun(ctx, r.where, r.id)
+	if se, ok := errors.AsType[*scim.Error](err); ok && se.Status == http.StatusNotFound {
+		return usagef("run %s was not begun in %s: name the connection with which it was", r.id, r.where)
+	}
 	if err != nil {
-		return usagef("run %s was not begun in %s: name the connection with which it was: %w", r.id, r.where, err)
+		return err
 	}
 	if workflow.Final(run.Status) && run.Status != roster.RunSucceeded {
 		if _, err := r.service.RetryRun(ctx, r.where, r.id); err != nil {
@@ -290,7 +296,7 @@ func (r *localRun) follow(ctx context.Context) (*roster.Run, error) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return nil, &hintedError{ctx.Err(), r.again() + ", which goes on with the step that was under way"}
+			return nil, &hintedError{ctx.Err(), r.again()}
 		}
 	}
 }
