@@ -41,8 +41,8 @@ type drain struct {
 }
 
 // measureEvents starts a Roster for each database, makes users whose creation
-// starts a run each, and puts users until the last run has ended, and then as
-// often again.
+// starts a run each, and puts users until the last run has ended, and then for
+// so many turns again.
 func (b *bench) measureEvents(ctx context.Context) error {
 	if err := b.drain(ctx, "SQLite", ""); err != nil {
 		return err
@@ -116,7 +116,7 @@ func (b *bench) drain(ctx context.Context, name, db string) (err error) {
 			return fmt.Errorf("%s: after %v only %.0f of %d runs have ended: %s", name, drainPatience, ended, b.events, p.said())
 		}
 	}
-	for range d.during {
+	for range min(len(d.during), b.rounds) {
 		u, err := t.drive(ctx, put, b.connections, limit{duration: b.duration})
 		if err != nil {
 			return err

@@ -39,7 +39,7 @@ func (o *runsOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.role, "role", roleAll, "`name` of what this server does: api (answers requests), worker (carries out runs, and answers for its health alone) or all; other than all on PostgreSQL only")
 	f.StringVar(&o.node, "node", "", "`name` of this server among those of one PostgreSQL database, for its runs; no two have one (default: a new one at each start)")
 	f.DurationVar(&o.nodeTimeout, "node-timeout", 30*time.Second, "how long a server gives no sign of life before the others of its PostgreSQL database go on with its runs; the same on each")
-	f.IntVar(&o.concurrency, "run-concurrency", 8, "`number` of runs that are carried out here at once")
+	f.IntVar(&o.concurrency, "run-concurrency", 0, "`number` of runs that are carried out here at once (default 8, with the embedded database 2)")
 	f.Float64Var(&o.rate, "run-rate", workflow.DefaultRunRate, "`number` of runs a second that events and schedules start at the most")
 	f.DurationVar(&o.retention, "run-retention", 30*24*time.Hour, "how long runs are kept when they have ended; 0: for ever")
 	f.IntVar(&o.maxDepth, "max-run-depth", workflow.DefaultMaxDepth, "`number` of runs in a chain in which each was started by a change of the one before")
@@ -52,7 +52,7 @@ func (o *runsOptions) check(dsn string) error {
 		return usagef("--role %s: there are all, api and worker", o.role)
 	case o.role != roleAll && embedded(dsn) != "":
 		return usagef("--role %s needs PostgreSQL: an embedded database has one server, which does all", o.role)
-	case o.concurrency < 1 || o.maxDepth < 1 || !(o.rate >= 1): // NaN too
+	case o.concurrency < 0 || o.maxDepth < 1 || !(o.rate >= 1): // NaN too
 		return usagef("--run-concurrency, --run-rate and --max-run-depth must be 1 or more")
 	case o.nodeTimeout < time.Second:
 		return usagef("--node-timeout must be 1s or more")
@@ -82,8 +82,17 @@ func (s *running) openWorkflows(ctx context.Context, in *serveInput, connections
 		},
 		Mail: in.mail, MailHost: hostOf(public), Guard: in.guard, Suppressed: s.suppressed, Log: s.log,
 	}
+	concurrency := o.concurrency
+	if concurrency == 0 {
+		concurrency = 8
+		if embedded(dsn) != "" {
+			// A run syncs some six times to the disk that every write of the
+			// directory waits for: more at once leave a PUT a third of its rate.
+			concurrency = 2
+		}
+	}
 	options := durable.Options{
-		DSN: dsn, Seal: s.keys, Work: o.role != roleAPI, Concurrency: o.concurrency, Node: o.node, Migrate: true, Log: s.log,
+		DSN: dsn, Seal: s.keys, Work: o.role != roleAPI, Concurrency: concurrency, Node: o.node, Migrate: true, Log: s.log,
 		Dead: o.nodeTimeout, Beat: o.nodeTimeout / 6,
 		Body: func(ctx context.Context, x workflow.Execution) ([]byte, error) {
 			select {
