@@ -61,6 +61,7 @@ func TestParse_Hostile(t *testing.T) {
 	)
 	for _, tt := range []struct{ name, source, want string }{
 		{"too large", strings.Repeat("#", 256<<10+1), "make it no larger"},
+		{"blank lines", "name: a\ndescription: >\n" + strings.Repeat("  \n", 80_000), "103:1: there are more than 100 blank lines in a row"},
 		{"nothing", "", "the file is empty"},
 		{"invalid UTF-8", "name: \xff", "1:7: a byte here is no text"},
 		{"NUL", "name: a\x00b", "1:8: a byte here is no text"},

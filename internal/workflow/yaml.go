@@ -24,7 +24,10 @@ const (
 	// maxTokens bounds the words and signs of YAML: the library takes time in the
 	// square of some of them.
 	maxTokens = 20_000
-	maxFault  = 500 // bytes of the text of a fault, which may repeat what is written
+	// maxBlank bounds the blank lines in a row, of whose bytes it takes time in the
+	// square too.
+	maxBlank = 100
+	maxFault = 500 // bytes of the text of a fault, which may repeat what is written
 )
 
 // A kind is that of a node.
@@ -130,7 +133,8 @@ func readYAML(source []byte) (d *document, root *node) {
 	return d, root
 }
 
-// plain reports whether the source is text alone, after the fault where it is not.
+// plain reports whether the source is text alone and bounded in its blank lines,
+// after the fault where it is not.
 func (d *document) plain() bool {
 	for i, r := range d.source {
 		if r == utf8.RuneError && strings.HasPrefix(d.source[i:], "\ufffd") {
@@ -139,6 +143,15 @@ func (d *document) plain() bool {
 		if r == utf8.RuneError || unicode.IsControl(r) && r != '\n' && r != '\t' {
 			line, column := d.position(i)
 			d.fault(line, column, "a byte here is no text: save the file as UTF-8 without control characters")
+			return false
+		}
+	}
+	blank := 0
+	for i := range d.lines {
+		if strings.TrimSpace(d.line(i+1)) != "" {
+			blank = 0
+		} else if blank++; blank > maxBlank {
+			d.fault(i+1, 1, "there are more than %d blank lines in a row: leave some out", maxBlank)
 			return false
 		}
 	}
