@@ -169,6 +169,31 @@ func TestEngine_StartConcurrent(t *testing.T) {
 	})
 }
 
+// Of many that retry one run, one queues it again: to the others it is one that
+// has not ended.
+func TestEngine_RetryConcurrent(t *testing.T) {
+	onBoth(t, func(t *testing.T, o opener) {
+		opts := o.options(nil)
+		opts.Work = false
+		e := o.open(opts)
+		start(t, e, "r1")
+		is(t, "Cancel", e.Cancel(t.Context(), "r1"), nil)
+		errs := make(chan error)
+		for range 20 {
+			go func() { errs <- e.Retry(t.Context(), "r1", 0) }()
+		}
+		queued := 0
+		for range 20 {
+			if err := <-errs; err == nil {
+				queued++
+			} else {
+				is(t, "Retry", err, workflow.ErrState)
+			}
+		}
+		equal(t, "queued again", queued, 1)
+	})
+}
+
 func TestEngine_List(t *testing.T) {
 	onBoth(t, func(t *testing.T, o opener) {
 		e := o.node(func(ctx context.Context, x workflow.Execution) ([]byte, error) {

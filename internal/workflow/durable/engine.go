@@ -277,6 +277,10 @@ func (e *Engine) Retry(ctx context.Context, id string, step int) error {
 	// Not a resume: that does nothing to a run that has failed.
 	_, err = dbos.RewindWorkflow[[]byte](e.client(ctx), id, dbos.WithRewindStartStep(uint(step)), dbos.WithRewindQueue(queue))
 	if err != nil {
+		// DBOS has no error of its own for a run that somebody else has queued in between.
+		if s, failed := e.status(ctx, id); failed == nil && !ended(s.Status) {
+			return fmt.Errorf("retry run: it has not ended any more: %w", workflow.ErrState)
+		}
 		return fmt.Errorf("retry run: %w", notFound(err))
 	}
 	return nil
