@@ -117,6 +117,9 @@ func (d *database) migrate(ctx context.Context) error {
 	config.SkipMigrations = false
 	c, err := d.open(ctx, config, 2)
 	if err != nil {
+		if d.path != "" {
+			return fmt.Errorf("make its tables in %[1]s: %[2]w (when the file is damaged, move %[1]s and its -wal and -shm away: the next start makes a new one, without the runs that were in it)", d.path, err)
+		}
 		return fmt.Errorf("make its tables: %w", err)
 	}
 	defer func() { _ = dbos.Shutdown(c, shutdownTime) }()

@@ -62,6 +62,21 @@ func TestOpen_Refused(t *testing.T) {
 	})
 }
 
+// A damaged file is named, and stays as it is.
+func TestOpen_Damaged(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "runs.db")
+	damaged := bytes.Repeat([]byte("no database "), 1000)
+	if err := os.WriteFile(path, damaged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, Options{DSN: "sqlite:" + path, Seal: keyring(t), Body: nothing}, "move "+path+" and its -wal and -shm away")
+	got, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(got, damaged) {
+		t.Errorf("the file has changed: %v", err)
+	}
+}
+
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	o := onPostgres(t)
