@@ -200,18 +200,14 @@ func (s *Server) listRuns(r *request) error {
 		Directory: r.dir.ID, Workflow: r.query().Get("workflow"), Status: roster.RunStatus(r.query().Get("status")),
 		Before: r.query().Get("cursor"), Limit: limit,
 	}
-	runs, err := s.Workflows.ListRuns(r.Context(), q)
+	runs, next, err := s.Workflows.ListRuns(r.Context(), q)
 	if err != nil {
 		return err
 	}
-	out := struct {
+	return r.reply(http.StatusOK, struct {
 		Runs []*roster.Run `json:"runs"`
 		Next string        `json:"next,omitzero"`
-	}{Runs: runs}
-	if n := len(runs); n > 0 && n >= workflow.PageOf(limit) {
-		out.Next = runs[n-1].ID
-	}
-	return r.reply(http.StatusOK, out)
+	}{runs, next})
 }
 
 func (s *Server) cancelRun(r *request) error {

@@ -27,6 +27,12 @@ const (
 // MaxRuns is how many runs ListRuns returns at the most.
 const MaxRuns = 100
 
+// The bounds of a page of runs, each of which may have megabytes.
+const (
+	maxPage  = 4 << 20 // bytes of inputs, outputs and errors after which it ends
+	pageStep = 10      // runs that are read at once
+)
+
 // maxIdempotencyKey is the length of the longest Idempotency-Key, in bytes.
 const maxIdempotencyKey = 255
 
@@ -223,33 +229,46 @@ type RunList struct {
 	Limit               int              // 0: MaxRuns
 }
 
-// ListRuns returns runs without their steps, the newest first.
-func (s *Service) ListRuns(ctx context.Context, q RunList) ([]*roster.Run, error) {
+// ListRuns returns runs without their steps, the newest first, and the id after
+// which the next page begins; "" when there is none. A page of large runs ends
+// before its limit.
+func (s *Service) ListRuns(ctx context.Context, q RunList) (runs []*roster.Run, next string, err error) {
 	statuses := []roster.RunStatus{"", roster.RunQueued, roster.RunRunning, roster.RunSucceeded, roster.RunFailed, roster.RunCancelled}
 	if !slices.Contains(statuses, q.Status) {
-		return nil, scim.Errorf(400, scim.InvalidValue, "status must be queued, running, succeeded, failed or cancelled")
+		return nil, "", scim.Errorf(400, scim.InvalidValue, "status must be queued, running, succeeded, failed or cancelled")
 	}
 	if q.Before != "" {
 		if _, err := s.engineRun(ctx, q.Directory, q.Before); err != nil {
-			return nil, scim.Errorf(400, scim.InvalidValue, "cursor is of a run that is not there any more: list from the newest on")
+			return nil, "", scim.Errorf(400, scim.InvalidValue, "cursor is of a run that is not there any more: list from the newest on")
 		}
 	}
-	q.Limit = PageOf(q.Limit)
-	found, err := s.Engine.List(ctx, RunQuery(q))
-	if err != nil {
-		return nil, err
-	}
-	runs := make([]*roster.Run, len(found))
-	for i, e := range found {
-		if runs[i], _, err = describe(e); err != nil {
-			return nil, err
+	limit, size := pageOf(q.Limit), 0
+	runs = []*roster.Run{}
+	for len(runs) < limit {
+		q.Limit = min(limit-len(runs), pageStep)
+		found, err := s.Engine.List(ctx, RunQuery(q))
+		if err != nil {
+			return nil, "", err
+		}
+		for _, e := range found {
+			run, _, err := describe(e)
+			if err != nil {
+				return nil, "", err
+			}
+			runs, q.Before = append(runs, run), e.ID
+			if size += len(e.Input) + len(e.Output) + len(e.Error); size >= maxPage {
+				return runs, q.Before, nil
+			}
+		}
+		if len(found) < q.Limit {
+			return runs, "", nil
 		}
 	}
-	return runs, nil
+	return runs, q.Before, nil
 }
 
-// PageOf returns how many runs ListRuns returns at the most for a limit.
-func PageOf(limit int) int {
+// pageOf returns how many runs ListRuns returns at the most for a limit.
+func pageOf(limit int) int {
 	if limit <= 0 || limit > MaxRuns {
 		return MaxRuns
 	}

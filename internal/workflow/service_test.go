@@ -295,23 +295,23 @@ func TestService_Start(t *testing.T) {
 	if bad, err = s.AwaitRun(ctx, "d1", bad.ID); err != nil || bad.Status != roster.RunFailed || bad.Error == nil {
 		t.Errorf("got run %+v, error %v", bad, err)
 	}
-	list, err := s.ListRuns(ctx, workflow.RunList{Directory: "d1", Workflow: "a"})
+	list, _, err := s.ListRuns(ctx, workflow.RunList{Directory: "d1", Workflow: "a"})
 	if err != nil || len(list) != 3 || list[0].ID != bad.ID {
 		t.Errorf("got %d runs, error %v", len(list), err)
 	}
-	page, err := s.ListRuns(ctx, workflow.RunList{Directory: "d1", Before: list[0].ID, Limit: 1})
+	page, _, err := s.ListRuns(ctx, workflow.RunList{Directory: "d1", Before: list[0].ID, Limit: 1})
 	if err != nil || len(page) != 1 || page[0].ID != list[1].ID {
 		t.Errorf("got %v, error %v", page, err)
 	}
-	if list, err = s.ListRuns(ctx, workflow.RunList{Directory: "d1", Status: roster.RunFailed}); err != nil || len(list) != 1 {
+	if list, _, err = s.ListRuns(ctx, workflow.RunList{Directory: "d1", Status: roster.RunFailed}); err != nil || len(list) != 1 {
 		t.Errorf("got %d failed runs, error %v", len(list), err)
 	}
-	if list, err = s.ListRuns(ctx, workflow.RunList{Directory: "d2"}); err != nil || len(list) != 0 {
+	if list, _, err = s.ListRuns(ctx, workflow.RunList{Directory: "d2"}); err != nil || len(list) != 0 {
 		t.Errorf("another directory: got %d runs, error %v", len(list), err)
 	}
-	_, err = s.ListRuns(ctx, workflow.RunList{Directory: "d2", Before: bad.ID})
+	_, _, err = s.ListRuns(ctx, workflow.RunList{Directory: "d2", Before: bad.ID})
 	refused(t, err, 400)
-	_, err = s.ListRuns(ctx, workflow.RunList{Directory: "d1", Status: "done"})
+	_, _, err = s.ListRuns(ctx, workflow.RunList{Directory: "d1", Status: "done"})
 	refused(t, err, 400)
 }
 
@@ -457,7 +457,7 @@ func TestDispatch_Schedule(t *testing.T) {
 		defer stop()
 	}
 	s.next()
-	list, err := s.ListRuns(t.Context(), workflow.RunList{Directory: "d1"})
+	list, _, err := s.ListRuns(t.Context(), workflow.RunList{Directory: "d1"})
 	if err != nil || len(list) != 2 {
 		t.Errorf("got %d runs, error %v, want 2", len(list), err)
 	}
@@ -470,7 +470,7 @@ func TestDispatch_InputsThatDoNotFit(t *testing.T) {
 	s.dispatch()
 	s.write("d1", nil, "u")
 	for {
-		list, err := s.ListRuns(t.Context(), workflow.RunList{Directory: "d1"})
+		list, _, err := s.ListRuns(t.Context(), workflow.RunList{Directory: "d1"})
 		if err != nil {
 			t.Fatal(err)
 		}
