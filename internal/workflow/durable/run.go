@@ -79,10 +79,12 @@ func (s *session) carryOut(d dbos.Context, record []byte) (output []byte, err er
 	return output, nil
 }
 
-// hold returns when the context of DBOS ends. It keeps nothing then of the attempt.
+// hold returns when the context of DBOS ends. It keeps nothing then of the attempt,
+// as what is returned is the error of that context: DBOS, which may not have noted
+// yet that its context is at an end, would keep any other one as the run's.
 func hold(d dbos.Context) error {
 	<-d.Done()
-	return workflow.ErrStopped
+	return d.Err()
 }
 
 // body calls the Body; a panic is its error.
