@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -142,7 +143,21 @@ func (w *work) encode(rec *record) ([]byte, error) {
 			rec.Source.Body = w.key.json(rec.Source.Body)
 		}
 	}
+	if rec.Error != nil { // after the secrets: half of one is not found any more
+		rec.Error.Message = shortened(rec.Error.Message)
+	}
 	return json.Marshal(rec, recordOptions)
+}
+
+// maxMessage bounds the text of an error, which may repeat what a step was given or
+// a service said, in bytes.
+const maxMessage = 4000
+
+func shortened(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxMessage], "") + "…"
 }
 
 // hide takes the secrets of r out of a record.
