@@ -101,10 +101,10 @@ func workName(step string, item *int) string {
 	return fmt.Sprintf("%s.%d", step, *item)
 }
 
-// History returns the steps of a run of f by the results that are kept of it, in
+// History returns the steps of a run by the results that are kept of it, in
 // the order in which they began. A step whose next attempt is still to come is
 // running.
-func History(_ *File, results []StepResult) ([]roster.RunStep, error) {
+func History(results []StepResult) ([]roster.RunStep, error) {
 	var steps []roster.RunStep
 	index := make(map[string]int)
 	began := make(map[string]time.Time) // of an attempt whose first part was read
@@ -149,10 +149,10 @@ func History(_ *File, results []StepResult) ([]roster.RunStep, error) {
 	return steps, nil
 }
 
-// RetryFrom returns the number of the result from which on a run of f is carried
+// RetryFrom returns the number of the result from which on a run is carried
 // out anew: the first of the step that has failed, of a for-each the first of the
 // first item that has; the end of what there is when none has.
-func RetryFrom(_ *File, results []StepResult) int {
+func RetryFrom(results []StepResult) int {
 	end := 0
 	var loop string // the for-each that has failed
 	records := make([]*record, len(results))

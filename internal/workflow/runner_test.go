@@ -172,7 +172,7 @@ func (w *world) mails() (list []*sink.Mail) {
 // steps returns the steps of a run as lines: "update action succeeded 1".
 func (x *tape) lines() (lines []string) {
 	x.t.Helper()
-	steps, err := workflow.History(nil, x.steps())
+	steps, err := workflow.History(x.steps())
 	if err != nil {
 		x.t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestBody_UpdatesAndTells(t *testing.T) {
 	if diff := cmp.Diff([]string{"update action succeeded", "tell email succeeded"}, x.lines()); diff != "" {
 		t.Errorf("history:\n%s", diff)
 	}
-	steps, err := workflow.History(nil, x.steps())
+	steps, err := workflow.History(x.steps())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +294,7 @@ func TestBody_CutAnywhere(t *testing.T) {
 						t.Errorf("a mail with the Message-ID %s: %s", got, m.Text)
 					}
 				}
-				steps, err := workflow.History(nil, x.steps())
+				steps, err := workflow.History(x.steps())
 				if err != nil || len(steps[0].Changes) != 1 {
 					t.Errorf("changes: %v, %v", steps, err)
 				}
@@ -428,7 +428,7 @@ func TestBody_OnError(t *testing.T) {
 	if len(mails) != 1 || !strings.Contains(mails[0].Text, "404") || !strings.Contains(mails[0].Text, "skipped") {
 		t.Errorf("mails: %+v", mails)
 	}
-	if got := workflow.RetryFrom(nil, x.steps()); got != 2 {
+	if got := workflow.RetryFrom(x.steps()); got != 2 {
 		t.Errorf("a retry begins at %d, want 2", got)
 	}
 }

@@ -156,7 +156,7 @@ func (s *Service) GetRun(ctx context.Context, directory, id string) (*roster.Run
 		return nil, err
 	}
 	if f != nil {
-		if run.Steps, err = History(f, results); err != nil {
+		if run.Steps, err = History(results); err != nil {
 			return nil, err
 		}
 	}
@@ -347,7 +347,7 @@ func (s *Service) RetryRun(ctx context.Context, directory, id string) (*roster.R
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Engine.Retry(ctx, id, RetryFrom(f, results)); err != nil {
+	if err := s.Engine.Retry(ctx, id, RetryFrom(results)); err != nil {
 		return nil, s.state(ctx, directory, id, err)
 	}
 	return s.GetRun(ctx, directory, id)

@@ -212,6 +212,24 @@ func TestHTTP_Refused(t *testing.T) {
 	}
 }
 
+// What an error repeats of what the step was given has a bound.
+func TestHTTP_ErrorsAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	x := newTape(t, "run-1", w.input(hook, map[string]any{"url": "http://127.0.0.1/" + strings.Repeat("x", 100_000), "token": "canary"}))
+	_, err := x.play(w.Body)
+	if err == nil || len(err.Error()) > 5000 {
+		t.Errorf("got an error of %d bytes", len(fmt.Sprint(err)))
+	}
+	steps, err := workflow.History(x.steps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := steps[0].Error; got == nil || len(got.Message) > 5000 {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestHTTP_LargeAnswer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -413,7 +431,7 @@ func TestBody_WritesOnce(t *testing.T) {
 					if diff := cmp.Diff(tt.ops, w.history(id)); diff != "" {
 						t.Errorf("cut at %d %d:\n%s", at, how, diff)
 					}
-					steps, err := workflow.History(nil, x.steps())
+					steps, err := workflow.History(x.steps())
 					if err != nil || len(steps) != 1 || len(steps[0].Changes) != tt.changes {
 						t.Errorf("cut at %d %d: %+v, %v", at, how, steps, err)
 					}
@@ -499,7 +517,7 @@ steps:
 		t.Fatal(diff)
 	}
 	asked, broken = nil, false
-	x.forget(workflow.RetryFrom(nil, x.steps()))
+	x.forget(workflow.RetryFrom(x.steps()))
 	if _, err := x.play(w.Body); err != nil {
 		t.Fatal(err)
 	}
