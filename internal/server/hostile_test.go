@@ -54,6 +54,24 @@ var hostile = []struct {
 	{"nothing", "", 400, scim.InvalidSyntax},
 }
 
+// What is wrong with a body of the management API is told in the words of JSON, with
+// its place, and without what is written there.
+func TestHostile_ManagementBodies(t *testing.T) {
+	w := onSQLite(t)
+	api := &dir{t: t, w: w, key: operatorKey, path: "/api/v1/directories"}
+	for _, tt := range []struct{ body, want string }{
+		{`{"name":"x","rueSet":"strict"}`, "what is at /rueSet is no member that there is"},
+		{`{"name":{"canary":1}}`, "what is at /name has another type or form"},
+		{`["canary"]`, "what is at / has another type or form"},
+		{`{"name":"canary}`, "is not valid JSON"},
+	} {
+		r := api.do("POST", "", tt.body).want(400)
+		if got := string(r.body); !strings.Contains(got, tt.want) || strings.Contains(got, "Go ") || strings.Contains(got, "canary") {
+			t.Errorf("%s: got %s, want %q", tt.body, got, tt.want)
+		}
+	}
+}
+
 func TestHostile_Bodies(t *testing.T) {
 	w := onSQLite(t)
 	for _, rs := range ruleSets {

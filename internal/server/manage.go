@@ -2,9 +2,11 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	_ "embed"
@@ -153,9 +155,31 @@ func (s *Server) body(r *request, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(*data, v, json.RejectUnknownMembers(true)); err != nil {
-		return scim.Errorf(400, scim.InvalidSyntax, "the body does not fit: %v", err)
+		return scim.Errorf(400, scim.InvalidSyntax, "the body does not fit: %s", unfit(err))
 	}
 	return nil
+}
+
+// unfit says what of a body does not fit, and where. The decoder's words are not
+// repeated: they are of Go, and may quote a value.
+func unfit(err error) string {
+	var (
+		syntactic *jsontext.SyntacticError
+		semantic  *json.SemanticError
+		where     jsontext.Pointer
+		what      = "is not valid JSON"
+	)
+	switch {
+	case errors.As(err, &syntactic):
+		where = syntactic.JSONPointer
+	case errors.As(err, &semantic):
+		where, what = semantic.JSONPointer, "has another type or form"
+		if errors.Is(err, json.ErrUnknownName) {
+			what = "is no member that there is"
+		}
+	}
+	at := strings.ToValidUTF8(string(where[:min(len(where), 100)]), "")
+	return "what is at /" + strings.TrimPrefix(at, "/") + " " + what
 }
 
 func (r *request) reply(status int, v any) error {
