@@ -54,6 +54,10 @@ func (t *Type) linkValue(links []Link, base string) Value {
 	if len(links) == 0 {
 		return Value{kind: List}
 	}
+	refers, before := base != "", base+"/"
+	if t.Rules.RelativeReferences {
+		before = ""
+	}
 	items := make([]Value, len(links))
 	room := make([]Member, 0, len(items)*len(t.linked.subs))
 	for i, l := range links {
@@ -69,11 +73,11 @@ func (t *Type) linkValue(links []Link, base string) Value {
 				text = l.Type
 			case "$ref":
 				switch {
-				case base == "":
+				case !refers:
 				case l.Type == "User":
-					text = base + "/Users/" + l.ID
+					text = before + "Users/" + l.ID
 				default:
-					text = base + "/Groups/" + l.ID
+					text = before + "Groups/" + l.ID
 				}
 			}
 			if text != "" {

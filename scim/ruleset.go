@@ -78,6 +78,9 @@ type RuleSet struct {
 	// AnswerMembers bounds the answer to a PATCH of a group: with more members
 	// than that it is a 204, otherwise a 200 with the group. 0: always a 200.
 	AnswerMembers int `json:"answerMembers"`
+	// RelativeReferences writes the $ref of groups and members relative to the URL
+	// of the directory ("Users/ID"), as RFC 7643 section 2.3.7 allows too.
+	RelativeReferences bool `json:"relativeReferences"`
 	// MaxPage is the largest page of a list, and the default one where it is
 	// less than 100. At least 1, at most 10,000.
 	MaxPage int `json:"maxPage"`

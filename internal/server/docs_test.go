@@ -1,13 +1,21 @@
 package server_test
 
 import (
+	"bytes"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/go-json-experiment/json"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/roster-scim/roster/scim"
 )
 
 // Every test that docs/scim.md or docs/admin-apis.md names exists.
@@ -62,5 +70,53 @@ func TestDocs_NamedTestsExist(t *testing.T) {
 				t.Errorf("docs/scim.md does not name %s", m[1])
 			}
 		}
+	}
+}
+
+// docs/rules.md has every rule with its value in each rule set, and the OpenAPI
+// document has them too.
+func TestDocs_Rules(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\|.*\\| (\\w+) \\| (\\w+) \\| (\\w+) \\|$").FindAllSubmatch(page, -1) {
+		got = append(got, string(bytes.Join(m[1:], []byte(" "))))
+	}
+	sets := make([][]scim.Rule, len(scim.RuleSetNames))
+	for i, name := range scim.RuleSetNames {
+		rules, err := scim.Rules(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sets[i] = rules.List()
+	}
+	var names []string
+	for i, rule := range sets[0] {
+		names = append(names, rule.Name)
+		want = append(want, fmt.Sprint(rule.Name, " ", rule.Value, " ", sets[1][i].Value, " ", sets[2][i].Value))
+	}
+	if diff := cmp.Diff(got, want); diff != "" {
+		t.Errorf("docs/rules.md (-got +want):\n%s", diff)
+	}
+	var doc struct {
+		Components struct {
+			Schemas struct {
+				Rules struct{ Properties map[string]any }
+			}
+		}
+	}
+	data, err := os.ReadFile("openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &doc, json.MatchCaseInsensitiveNames(true)); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(names)
+	if diff := cmp.Diff(slices.Sorted(maps.Keys(doc.Components.Schemas.Rules.Properties)), names); diff != "" {
+		t.Errorf("the rules of openapi.json (-got +want):\n%s", diff)
 	}
 }

@@ -69,6 +69,31 @@ func TestUserGroups_OnEveryAnswer(t *testing.T) {
 
 // Users ask for: groups in groups. A user is in those that its groups are in,
 // indirectly, however long the way, and be it a circle.
+// By the rule relativeReferences a $ref is resolved against the directory's URL.
+func TestGroups_RelativeReferences(t *testing.T) {
+	w := onSQLite(t)
+	d := w.directory(t, scim.Standard, `{"relativeReferences":true}`)
+	id := d.create(user("ada"))
+	inner := d.team("inner", id)
+	outer := d.team("outer", inner)
+	for _, tt := range []struct{ path, attribute, want string }{
+		{"/Groups/" + inner, "members", "Users/" + id},
+		{"/Groups/" + outer, "members", "Groups/" + inner},
+		{"/Users/" + id + "?attributes=groups.$ref", "groups", "Groups/" + inner},
+	} {
+		list := d.get(tt.path).want(200).obj()[tt.attribute].([]any)
+		if !slices.ContainsFunc(list, func(v any) bool { return v.(object)["$ref"] == tt.want }) {
+			t.Errorf("%s: %s are %v, want a $ref of %s", tt.path, tt.attribute, list, tt.want)
+		}
+		d.get("/" + tt.want).want(200)
+	}
+	if got := d.get("/Users/" + id).obj()["meta"].(object)["location"]; got != publicURL+d.path+"/Users/"+id {
+		t.Errorf("the location is %v", got)
+	}
+	// What was read can be sent back.
+	d.do("PUT", "/Groups/"+inner, d.get("/Groups/"+inner).obj()).want(200).members(id)
+}
+
 func TestGroups_Nested(t *testing.T) {
 	onEach(t, func(t *testing.T, w *world) {
 		for _, rs := range []string{scim.Standard, scim.Strict} {
