@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
 	"github.com/roster-scim/roster"
@@ -25,7 +25,7 @@ type directoryCreateOptions struct {
 	connection
 	output outputFormat
 	name   string
-	rules  string
+	rules  []string
 	quiet  bool
 }
 
@@ -38,7 +38,7 @@ func newDirectoryCreateCmd(g *globals) *cobra.Command {
 Atlassian's service does; standard, for Entra ID, Okta and the others; strict, to
 the letter of the RFC.`,
 		Example: `  roster directory create people --rule-set standard
-  roster directory create sandbox --rules '{"maxPage":50}'`,
+  roster directory create sandbox --rule maxPage=50 --rule missingMember=ignore`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.name = args[0]
@@ -49,23 +49,22 @@ the letter of the RFC.`,
 	o.addServerFlags(f)
 	o.output.addFlag(f)
 	f.StringVar(&o.ruleSet, "rule-set", scim.Atlassian, "`name` of the rule set: "+strings.Join(scim.RuleSetNames, ", "))
-	f.StringVar(&o.rules, "rules", "", "rules that differ from the rule set: `JSON`, @FILE, or - for standard input")
+	addRuleFlag(f, &o.rules)
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print the id alone")
-	perCall(f, "rule-set", "rules", "quiet")
+	perCall(f, "rule-set", "rule", "quiet")
 	return cmd
 }
 
 func runDirectoryCreate(ctx context.Context, g *globals, o *directoryCreateOptions) error {
 	create := client.DirectoryCreate{Name: o.name, RuleSet: o.ruleSet}
-	if o.rules != "" {
-		rules, err := readJSON(g, o.rules)
+	if len(o.rules) > 0 {
+		rules, err := parseRules(o.rules)
 		if err != nil {
-			return usagef("--rules: %w", err)
+			return err
 		}
-		if !rules.IsValid() {
-			return usagef("--rules: not valid JSON")
+		if create.Rules, err = json.Marshal(rules); err != nil {
+			return err
 		}
-		create.Rules = rules
 	}
 	c, err := o.open(g)
 	if err != nil {
@@ -244,11 +243,4 @@ func confirm(g *globals, yes bool, why, question string) error {
 		return fmt.Errorf("not confirmed: nothing was done")
 	}
 	return nil
-}
-
-// readJSON returns what a flag gives as JSON: its text, the content of @FILE, or
-// standard input for "-". Whether it is valid is for the caller to see.
-func readJSON(g *globals, text string) (jsontext.Value, error) {
-	data, err := readText(g, text)
-	return jsontext.Value(strings.TrimSpace(data)), err
 }

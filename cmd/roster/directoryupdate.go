@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/scim"
@@ -63,7 +64,7 @@ nobody can answer, it needs --yes.`,
 	o.output.addFlag(f)
 	f.StringVar(&o.name, "name", "", "another `text` as its name")
 	f.StringVar(&o.ruleSet, "rule-set", "", "another rule set by `name`: "+strings.Join(scim.RuleSetNames, ", "))
-	f.StringArrayVar(&o.rules, "rule", nil, "a rule that differs from the rule set, as `name=value`; may be repeated")
+	addRuleFlag(f, &o.rules)
 	f.StringArrayVar(&o.unset, "unset-rule", nil, "a rule to be as the rule set has it, by `name`; may be repeated")
 	f.BoolVar(&o.isDefault, "default", false, "serve it under /scim/v2 too; --default=false ends that")
 	f.BoolVar(&o.suppress, "suppress-mail", false, "let no workflow of the directory send mail; --suppress-mail=false ends that")
@@ -86,19 +87,8 @@ func (o *directoryUpdateOptions) update(given func(flag string) bool) (u roster.
 	if given("suppress-mail") {
 		u.SuppressMail = &o.suppress
 	}
-	u.Rules = make(map[string]jsontext.Value)
-	for _, r := range o.rules {
-		name, text, ok := strings.Cut(r, "=")
-		if !ok {
-			return u, usagef("--rule %s: expected name=value", r)
-		}
-		value := jsontext.Value(text)
-		if !value.IsValid() || value.Kind() == 'n' {
-			if value, err = json.Marshal(text); err != nil {
-				return u, usagef("--rule %s: %w", name, err)
-			}
-		}
-		u.Rules[name] = value
+	if u.Rules, err = parseRules(o.rules); err != nil {
+		return u, err
 	}
 	for _, name := range o.unset {
 		u.Rules[name] = jsontext.Value("null")
@@ -109,6 +99,30 @@ func (o *directoryUpdateOptions) update(given func(flag string) bool) (u roster.
 		}
 	}
 	return u, nil
+}
+
+func addRuleFlag(f *pflag.FlagSet, rules *[]string) {
+	f.StringArrayVar(rules, "rule", nil, "a rule that differs from the rule set, as `name=value`; may be repeated")
+}
+
+// parseRules reads the values of --rule. A value that is no JSON is a text.
+func parseRules(list []string) (map[string]jsontext.Value, error) {
+	rules := make(map[string]jsontext.Value)
+	for _, r := range list {
+		name, text, ok := strings.Cut(r, "=")
+		if !ok {
+			return nil, usagef("--rule %s: expected name=value", r)
+		}
+		value := jsontext.Value(text)
+		if !value.IsValid() || value.Kind() == 'n' {
+			var err error
+			if value, err = json.Marshal(text); err != nil {
+				return nil, usagef("--rule %s: %w", name, err)
+			}
+		}
+		rules[name] = value
+	}
+	return rules, nil
 }
 
 func runDirectoryUpdate(ctx context.Context, g *globals, o *directoryUpdateOptions, u roster.DirectoryUpdate) error {
