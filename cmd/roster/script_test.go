@@ -35,6 +35,7 @@ import (
 //	sink VAR [USER PASSWORD] starts a mail server, with a login or without, and sets VAR to its address
 //	received TEXT…           the next mail that the sink took has these texts in it
 //	site VAR KIND            starts something that is no Roster, and sets VAR to its URL, see sites
+//	asked                    waits for the first request of the site of kind late that was started last
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	binary, err := rosterBinary()
@@ -46,6 +47,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home")) // connections and runs are of one script
 			env.Values["sink"] = new(*sink.Sink)
+			env.Values["asked"] = new(chan struct{})
 			env.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+env.Getenv("PATH"))
 			return nil
 		},
@@ -55,6 +57,7 @@ func TestScripts(t *testing.T) {
 			"set":      scriptSet,
 			"line":     scriptLine,
 			"site":     scriptSite,
+			"asked":    scriptAsked,
 			"sink":     scriptSink,
 			"received": scriptReceived,
 		},
@@ -97,46 +100,47 @@ func scriptServer(ts *testscript.TestScript, neg bool, args []string) {
 
 // sites are services that a connection may lead to by mistake, or that are only
 // nearly a SCIM service.
-var sites = map[string]func() *httptest.Server{
-	"page": func() *httptest.Server {
+var sites = map[string]func(asked func()) *httptest.Server{
+	"page": func(func()) *httptest.Server {
 		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			fmt.Fprint(w, "<html><title>Sign in</title>")
 		}))
 	},
-	"redirect": func() *httptest.Server {
+	"redirect": func(func()) *httptest.Server {
 		return httptest.NewServer(http.RedirectHandler("https://users.corp.example/elsewhere", http.StatusFound))
 	},
-	"json": func() *httptest.Server {
+	"json": func(func()) *httptest.Server {
 		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			fmt.Fprint(w, `{"ok":true}`)
 		}))
 	},
-	"tls": func() *httptest.Server {
+	"tls": func(func()) *httptest.Server {
 		s := httptest.NewUnstartedServer(http.NotFoundHandler())
 		s.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of clients that do not trust it
 		s.StartTLS()
 		return s
 	},
 	// A user that somebody else changes all the time, without versions.
-	"restless": func() *httptest.Server {
+	"restless": func(func()) *httptest.Server {
 		var reads atomic.Int64
 		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, `{"id":"u1","userName":"ada","title":"T%d"}`, reads.Add(1))
 		}))
 	},
 	// The first request has no answer, the others do.
-	"late": func() *httptest.Server {
+	"late": func(asked func()) *httptest.Server {
 		var seen atomic.Bool
 		return httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			if !seen.Swap(true) {
+				asked()
 				<-r.Context().Done()
 			}
 		}))
 	},
 	// A service that answers a PUT and keeps what it had.
-	"stubborn": func() *httptest.Server {
+	"stubborn": func(func()) *httptest.Server {
 		return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/scim+json")
 			fmt.Fprint(w, `{"id":"u1","userName":"ada","title":"Engineer","urn:example:Badge":{"number":"7"}}`)
@@ -148,9 +152,22 @@ func scriptSite(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 || sites[args[1]] == nil {
 		ts.Fatalf("usage: site VAR KIND")
 	}
-	s := sites[args[1]]()
+	asked := make(chan struct{})
+	s := sites[args[1]](func() { close(asked) })
 	ts.Defer(s.Close)
+	*(ts.Value("asked").(*chan struct{})) = asked
 	ts.Setenv(args[0], s.URL)
+}
+
+func scriptAsked(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: asked")
+	}
+	select {
+	case <-*(ts.Value("asked").(*chan struct{})):
+	case <-time.After(time.Minute):
+		ts.Fatalf("nobody asked")
+	}
 }
 
 func scriptSink(ts *testscript.TestScript, neg bool, args []string) {
