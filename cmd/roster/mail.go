@@ -102,7 +102,7 @@ func runMailTest(ctx context.Context, g *globals, o *mailTestOptions) error {
 		return usagef("a recipient is needed: --to ADDRESS")
 	}
 	t := newTable(g.stdout)
-	r := &mailTest{ID: uuid.NewString() + "@roster", Steps: []mail.Step{}}
+	r := &mailTest{ID: uuid.NewString(), Steps: []mail.Step{}}
 	log := slog.New(slog.NewTextHandler(g.stderr, &slog.HandlerOptions{ReplaceAttr: redact}))
 	s, err := o.mail.open(g, log, func(step mail.Step) { r.Steps = append(r.Steps, step) })
 	if err != nil {

@@ -278,7 +278,7 @@ func start(ctx context.Context, g *globals, o *serveOptions) (_ *running, err er
 	connections := workflow.NewConnections(workflow.ConnectionOptions{Store: db, Keys: s.keys, Guard: in.guard, Used: workflow.UsesConnection})
 	var service *workflow.Service
 	if s.keys != nil {
-		if s.workflows, err = s.openWorkflows(ctx, in, connections, dsn, public); err != nil {
+		if s.workflows, err = s.openWorkflows(ctx, in, connections, dsn); err != nil {
 			return nil, err
 		}
 		opened = append(opened, s.workflows)

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"path/filepath"
 	"slices"
 	"time"
@@ -73,14 +72,14 @@ type workflows struct {
 }
 
 // openWorkflows opens the engine, whose runs begin when the server is ready.
-func (s *running) openWorkflows(ctx context.Context, in *serveInput, connections *workflow.Connections, dsn, public string) (*workflows, error) {
+func (s *running) openWorkflows(ctx context.Context, in *serveInput, connections *workflow.Connections, dsn string) (*workflows, error) {
 	o := &s.o.runs
 	w := &workflows{ready: make(chan struct{})}
 	runner := &workflow.Runner{
 		Dial: func(ctx context.Context, t workflow.Target) (*client.Client, scim.RuleSet, error) {
 			return s.dial(ctx, connections, t)
 		},
-		Mail: in.mail, MailHost: hostOf(public), Guard: in.guard, Suppressed: s.suppressed, Log: s.log,
+		Mail: in.mail, Guard: in.guard, Suppressed: s.suppressed, Log: s.log,
 	}
 	concurrency := o.concurrency
 	if concurrency == 0 {
@@ -185,15 +184,6 @@ func (s *running) suppressed(ctx context.Context, id string) (bool, error) {
 		}
 	}
 	return true, err
-}
-
-// hostOf returns the host of the public URL, of which the ids of mails are made.
-func hostOf(public string) string {
-	u, err := url.Parse(public)
-	if err != nil {
-		return ""
-	}
-	return u.Hostname()
 }
 
 // registerRuns shows what became of runs.

@@ -287,7 +287,7 @@ func killEverywhere(t *testing.T, h holder, dsn string) {
 	keys := keyFile(t)
 	k.begin = func() *served {
 		s := serve(t, []string{"ROSTER_MAIL=smtp://" + k.mail.Addr() + "?tls=none"}, "--db", dsn, "--secret-key-file", keys,
-			"--mail-from", "roster@corp.example", "--public-url", "https://scim.corp.example",
+			"--mail-from", "roster@corp.example",
 			"--workflow-allow-address", "127.0.0.1", "--node-timeout", "6s")
 		s.useDefault(t)
 		return s
@@ -361,7 +361,7 @@ func (k *killing) kill(p position, title string) {
 		}
 		ids[parsed.Header.Get("Message-ID")] = true
 	}
-	if want := "<" + k.run.ID + ".tell@scim.corp.example>"; len(ids) != 1 || !ids[want] {
+	if want := "<" + k.run.ID + ".tell@corp.example>"; len(ids) != 1 || !ids[want] {
 		t.Errorf("Message-ID: got %q, want %q alone", slices.Collect(maps.Keys(ids)), want)
 	}
 	k.mu.Lock()

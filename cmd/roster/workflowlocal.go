@@ -172,7 +172,7 @@ func runWorkflowFile(ctx context.Context, g *globals, o *deployedOptions, local 
 	}
 	defer sender.Close()
 	if err := r.open(ctx, &workflow.Runner{
-		Dial: r.dial, Mail: sender, MailHost: hostOf(here.client.BaseURL), Guard: guard, Log: slog.New(slog.DiscardHandler),
+		Dial: r.dial, Mail: sender, Guard: guard, Log: slog.New(slog.DiscardHandler),
 	}); err != nil {
 		return err
 	}

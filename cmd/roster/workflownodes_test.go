@@ -47,7 +47,7 @@ func TestWorkflowNodes(t *testing.T) {
 	}()
 	node := func(name string) *served {
 		s := serve(t, []string{"ROSTER_MAIL=smtp://" + mails.Addr() + "?tls=none"}, "--db", dsn, "--secret-key-file", keys,
-			"--mail-from", "roster@corp.example", "--public-url", "https://scim.corp.example",
+			"--mail-from", "roster@corp.example",
 			"--node", name, "--node-timeout", "3s", "--run-rate", "1000")
 		s.useDefault(t)
 		return s
@@ -123,7 +123,7 @@ func TestWorkflowNodes(t *testing.T) {
 		t.Errorf("got %d runs, want %d", len(runs), people)
 	}
 	for id := range taken {
-		if len(id) < 34 || !runs[id[1:33]] || id[33:] != ".tell@scim.corp.example>" {
+		if len(id) < 34 || !runs[id[1:33]] || id[33:] != ".tell@corp.example>" {
 			t.Errorf("a mail has the Message-ID %q, which is of no run", id)
 		}
 	}

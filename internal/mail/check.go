@@ -32,7 +32,7 @@ func (a address) header() *netmail.Address { return &netmail.Address{Name: a.nam
 
 // An envelope is a message that was checked, with what a transport needs of it.
 type envelope struct {
-	id         string
+	id         string // before the @
 	from       address
 	to, cc     []address
 	replyTo    *address
@@ -76,7 +76,7 @@ func (s *sender) check(m *Message) (*envelope, error) {
 func (s *sender) envelope(m *Message) (*envelope, error) {
 	e := &envelope{id: m.ID, from: s.from}
 	if !isID(m.ID) {
-		return nil, fmt.Errorf("the message id %q is not one: it is at most %d characters of A-Z a-z 0-9 . _ - + = with one @ in the middle", shown(m.ID), maxID)
+		return nil, fmt.Errorf("the message id %q is not one: it is at most %d characters of A-Z a-z 0-9 . _ - + = and no two dots in a row", shown(m.ID), maxID)
 	}
 	if m.From != "" {
 		from, err := parseAddress("the sender", m.From)
@@ -220,8 +220,7 @@ func checkLine(what, s string, most int) error {
 
 // isID reports whether s can be a message id, and the name of a file too.
 func isID(s string) bool {
-	left, right, ok := strings.Cut(s, "@")
-	return ok && len(s) <= maxID && isDotted(left, isIDChar) && isDotted(right, isIDChar)
+	return len(s) <= maxID && isDotted(s, isIDChar)
 }
 
 func isIDChar(r rune) bool { return isAlnum(r) || strings.ContainsRune("_-+=", r) }

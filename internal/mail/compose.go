@@ -12,7 +12,7 @@ import (
 // most 998 bytes that end with CRLF, in ASCII unless an address is not.
 func compose(m *Message, e *envelope) ([]byte, error) {
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
-	msg.SetMessageIDWithValue(e.id)
+	msg.SetMessageIDWithValue(e.id + "@" + e.from.domain())
 	msg.FromMailAddress(e.from.header())
 	if len(e.to) > 0 {
 		msg.ToMailAddress(headers(e.to)...)

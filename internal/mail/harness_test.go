@@ -146,7 +146,7 @@ func open(t *testing.T, dsn string, o mail.Options) mail.Sender {
 }
 
 func message() *mail.Message {
-	return &mail.Message{ID: "run-1.mail@roster", To: []string{"ada@corp.example"}, Subject: "Ada was updated", Text: "Hello\n"}
+	return &mail.Message{ID: "run-1.mail", To: []string{"ada@corp.example"}, Subject: "Ada was updated", Text: "Hello\n"}
 }
 
 // failure returns the *mail.Error of err.

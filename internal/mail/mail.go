@@ -30,9 +30,10 @@ const (
 // A Message is one mail. All texts are UTF-8. A header (everything but the bodies
 // and the contents) is one line: control characters in it are refused.
 type Message struct {
-	// ID is the Message-ID without its angle brackets, as "run.step@host": the same
-	// each time that this mail is sent, so that a reader's mailbox knows a mail that
-	// comes twice. At most 200 characters: A-Z a-z 0-9 . _ - + = and one @.
+	// ID is the Message-ID up to its @, as "run.step"; the domain of the sender's
+	// address follows. It is the same each time that this mail is sent, so that a
+	// reader's mailbox knows a mail that comes twice. At most 200 characters: A-Z a-z
+	// 0-9 . _ - + =.
 	ID string
 	// From is the sender, as "Roster <roster@corp.example>". Empty: Options.From. Its
 	// address is that of Options.From in any case; only the name may differ.

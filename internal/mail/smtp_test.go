@@ -21,7 +21,7 @@ func TestSend_PartByPart(t *testing.T) {
 	s := startSink(t, sink.Options{})
 	long := strings.Repeat("Größe ", 400) + "\n"
 	m := &mail.Message{
-		ID: "run-1.mail@roster.example", From: "Łukasz from Roster <roster@corp.example>",
+		ID: "run-1.mail", From: "Łukasz from Roster <roster@corp.example>",
 		To: []string{"Ada Lovelace <ada@corp.example>", "bob@corp.example"}, Cc: []string{`"Jürgen, Müller" <jm@corp.example>`},
 		Bcc: []string{"audit@corp.example", "ada@corp.example"}, ReplyTo: "help@corp.example",
 		Subject: "Änderung: Ada Lovelace – 日本語 " + strings.Repeat("sehr lang ", 20), Text: "Hallo\n.\n..\nFrom here\n" + long, HTML: "<p>Größe &amp; mehr</p>\n" + long,

@@ -36,16 +36,12 @@ type Runner struct {
 	Dial func(ctx context.Context, t Target) (*client.Client, scim.RuleSet, error)
 	// Mail sends the mails. Required.
 	Mail mail.Sender
-	// MailHost is what the Message-IDs end with. Empty: "roster.invalid".
-	MailHost string
 	// Suppressed reports whether a directory sends no mail. Nil: each does.
 	Suppressed func(ctx context.Context, directory string) (bool, error)
 	// Guard is where http steps, and clients without a transport, may go. Required.
 	Guard *Guard
-	// URL returns the address of a run for people. Nil: there is none.
-	URL func(directory, run string) string
-	Now func() time.Time // nil: time.Now
-	Log *slog.Logger     // nil: slog.Default
+	Now   func() time.Time // nil: time.Now
+	Log   *slog.Logger     // nil: slog.Default
 
 	once  sync.Once
 	web   *http.Client
@@ -62,9 +58,6 @@ func (r *Runner) init() {
 	}
 	if r.Log == nil {
 		r.Log = slog.Default()
-	}
-	if r.MailHost == "" {
-		r.MailHost = "roster.invalid"
 	}
 	r.web = &http.Client{Transport: r.Guard.Transport(), CheckRedirect: sameHost}
 	r.files = make(map[[32]byte]*File)
@@ -182,13 +175,10 @@ func (p *interpreter) root() (*frame, error) {
 		}
 	}
 	run := map[string]any{
-		"id": p.x.ID(), "workflow": p.file.Name, "directory": p.in.Directory, "trigger": p.in.Trigger, "started": nil, "url": nil,
+		"id": p.x.ID(), "workflow": p.file.Name, "directory": p.in.Directory, "trigger": p.in.Trigger, "started": nil,
 	}
 	if !p.in.Queued.IsZero() {
 		run["started"] = p.in.Queued.UTC().Format(time.RFC3339)
-	}
-	if p.URL != nil {
-		run["url"] = p.URL(p.in.Directory, p.x.ID())
 	}
 	f := &frame{steps: make(map[string]any)}
 	blank(f.steps, p.file.Steps)

@@ -55,7 +55,7 @@ func texts(list []string) []string {
 // message returns the mail of the step.
 func (w *work) message() (*mail.Message, error) {
 	s, env := w.step.Email, w.shown(w.frame.env)
-	m := &mail.Message{ID: boundedKey(w.id(), maxMessageID) + "@" + w.MailHost}
+	m := &mail.Message{ID: boundedKey(w.id(), maxMessageID)}
 	for _, list := range []struct {
 		name string
 		from []*Value

@@ -91,7 +91,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Runner = &workflow.Runner{Dial: w.dial, Mail: sender, MailHost: "corp.example", Guard: guard, Log: log}
+	w.Runner = &workflow.Runner{Dial: w.dial, Mail: sender, Guard: guard, Log: log}
 	return w
 }
 
