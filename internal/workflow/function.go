@@ -1,7 +1,9 @@
 package workflow
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"reflect"
@@ -35,6 +37,7 @@ var functions = map[string]*function{
 	"default": {[]any{new(func(any, any) any)}, defaultOf},
 	"json":    {[]any{new(func(any) string)}, toJSON},
 	"text":    {[]any{new(func(any) string)}, toText},
+	"words":   {[]any{new(func(any) string)}, toWords},
 }
 
 // parameters returns how many arguments a function takes.
@@ -216,6 +219,44 @@ func textOf(v any) (string, error) {
 		return strconv.Itoa(v), nil
 	}
 	return jsonOf(v)
+}
+
+func toWords(args ...any) (any, error) {
+	w := &cappedWriter{left: maxText}
+	if err := writeWords(w, args[0]); err != nil {
+		return nil, err
+	}
+	return w.String(), nil
+}
+
+// writeWords writes a value as people write it: a list with commas between its
+// items, an object as its members, and the rest as it stands in a text.
+func writeWords(w io.Writer, v any) error {
+	between := func(i int, name string) error {
+		if i > 0 {
+			name = ", " + name
+		}
+		_, err := io.WriteString(w, name)
+		return err
+	}
+	switch v := v.(type) {
+	case []any:
+		for i, one := range v {
+			if err := errors.Join(between(i, ""), writeWords(w, one)); err != nil {
+				return err
+			}
+		}
+		return nil
+	case map[string]any:
+		for i, name := range slices.Sorted(maps.Keys(v)) {
+			if err := errors.Join(between(i, name+": "), writeWords(w, v[name])); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	s, err := textOf(v)
+	return errors.Join(err, between(0, s))
 }
 
 // nameOf words what a value is.

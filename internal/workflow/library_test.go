@@ -152,7 +152,7 @@ func TestLibrary_Mails(t *testing.T) {
 			if err := json.Unmarshal(data, &env); err != nil {
 				t.Fatal(err)
 			}
-			env["run"] = map[string]any{"id": "r-7f3a", "workflow": f.Name, "directory": "d-0001", "trigger": "manual", "started": "2026-11-24T07:00:00Z", "url": nil}
+			env["run"] = map[string]any{"id": "r-7f3a", "workflow": f.Name, "directory": "d-0001", "trigger": "manual", "started": "2026-11-24T07:00:00Z"}
 			steps := f.Steps
 			if env["error"] != nil {
 				steps = f.OnError

@@ -26,7 +26,7 @@ type scope struct {
 // The names that are in the roots.
 var (
 	stepFields  = []string{"output", "error", "status", "changes", "before"}
-	runFields   = []string{"id", "workflow", "directory", "trigger", "started", "url"}
+	runFields   = []string{"id", "workflow", "directory", "trigger", "started"}
 	errorFields = []string{"step", "status", "scimType", "message", "temporary"}
 	eventFields = []string{"seq", "id", "directory", "resourceType", "resource", "version", "operation", "key", "request",
 		"at", "undoes", "changes", "purged", "cause"}
