@@ -43,8 +43,9 @@ func (o Op) String() string { return opNames[o] }
 // A Filter is a filter (RFC 7644 section 3.4.2.2, with its errata) bound to a
 // Type. It is immutable, and safe for concurrent use.
 type Filter struct {
-	typ   *Type
-	nodes []Node // the root is the last
+	typ     *Type
+	nodes   []Node // the root is the last
+	coerced []string
 }
 
 // A Node is one operator of a Filter.
@@ -66,6 +67,10 @@ func (f *Filter) Left(n *Node) *Node { return &f.nodes[n.left] }
 
 // Right returns the second operand of and and or.
 func (f *Filter) Right(n *Node) *Node { return &f.nodes[n.right] }
+
+// Coerced returns what was taken though it is against the RFC, as in Notes: the
+// boolean attributes that are compared with a text, "True".
+func (f *Filter) Coerced() []string { return f.coerced }
 
 // Key returns what a comparison compares with: of text the text, folded where the
 // attribute ignores case.
@@ -154,7 +159,7 @@ func (t *Type) parseFilter(s string, others []*Type) (*Filter, error) {
 	if p.space(); p.i < len(s) {
 		return nil, p.expected("and, or, or the end")
 	}
-	return &Filter{typ: t, nodes: p.nodes}, nil
+	return p.filter(), nil
 }
 
 func (t *Type) badFilter(format string, args ...any) *Error {
@@ -173,6 +178,12 @@ type filterParser struct {
 	depth  int
 	scope  *Attr // inside the brackets of a value path
 	nodes  []Node
+
+	coerced []string
+}
+
+func (p *filterParser) filter() *Filter {
+	return &Filter{typ: p.typ, nodes: p.nodes, coerced: p.coerced}
 }
 
 func (p *filterParser) expected(what string) *Error {
@@ -471,6 +482,7 @@ func (p *filterParser) fit(n *Node, at int) error {
 		want, ops = Bool, "eq ne"
 		if kind == String && p.typ.Rules.Tolerant && (foldName(n.Value.text) == "true" || foldName(n.Value.text) == "false") {
 			n.Value, kind = BoolValue(foldName(n.Value.text) == "true"), Bool
+			note(&p.coerced, a.Path+" (a string)")
 		}
 	case TypeInteger, TypeDecimal:
 		want, ops = Number, "eq ne gt ge lt le"

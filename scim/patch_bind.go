@@ -30,6 +30,11 @@ func (b *binder) bind(r *request) error {
 		if o.path.attr == nil {
 			return b.unknown(r)
 		}
+		if o.path.filter != nil {
+			for _, c := range o.path.filter.coerced {
+				note(&b.p.notes.Coerced, c)
+			}
+		}
 	}
 	switch given := r.end > 0; {
 	case r.op == opRemove && o.path.attr == t.root:

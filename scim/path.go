@@ -109,7 +109,7 @@ func (t *Type) path(s string) (Path, error) {
 	if _, err := f.nested(']'); err != nil {
 		return Path{}, err
 	}
-	p.filter = &Filter{typ: t, nodes: f.nodes}
+	p.filter = f.filter()
 	if f.i == len(s) {
 		return p, nil
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/roster-scim/roster/internal/directory"
@@ -118,6 +119,16 @@ func (s *Server) found(r *request, q *scim.SearchRequest, types ...*scim.Type) e
 	if strings.TrimSpace(q.Filter) != "" {
 		if filters, err = scim.ParseFilters(types, q.Filter); err != nil {
 			return err
+		}
+		for _, f := range filters {
+			for _, c := range f.Coerced() {
+				if !slices.Contains(r.coerced, c) {
+					r.coerced = append(r.coerced, c)
+				}
+			}
+		}
+		if len(r.coerced) > 0 {
+			r.w.Header()["Roster-Coerced"] = []string{headerList(r.coerced)}
 		}
 	}
 	var orders []*scim.Order
