@@ -93,7 +93,7 @@ func deleteUserManifest() *Manifest {
 	return &Manifest{
 		Name: "delete-user", Title: "Delete User", Command: "user delete", Writes: true,
 		Summary: "Delete a user from a directory.",
-		Description: `A Roster keeps deleted users in a trash, from which roster user restore brings them back. Other services may delete
+		Description: `A Roster keeps deleted users in a trash, from which roster trash restore brings them back. Other services may delete
 for good; Atlassian's deactivates the account that the user is linked to.`,
 		Method: "DELETE", Path: "/Users/{userId}",
 		Documentation: apiDocs + "api-group-users/#api-scim-directory-directoryid-users-userid-delete",

@@ -49,7 +49,7 @@ func newRestoreCmd(g *globals) *cobra.Command {
 		Long: `Put a backup in the place of the embedded database, while no server runs. The
 backup is checked first and not changed; what was there is kept beside it. The
 server then needs the file of keys (roster secret-key) that was kept with it. To
-bring back one deleted user, see roster user restore.`,
+bring back one deleted user, see roster trash restore.`,
 		Example: `  roster restore --data /var/lib/roster roster-2026-11-23.db`,
 		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -162,6 +162,8 @@ var conflicts = []struct {
 	{regexp.MustCompile(`^displayName .*Held by ([0-9A-Za-z_-]+)\.?$`), "roster group get $1"},
 	{regexp.MustCompile(`Held by ([0-9A-Za-z_-]+)\.?$`), "roster user get $1"},
 	{regexp.MustCompile(` ([0-9A-Za-z_-]+) is deleted: restore it first\.?$`), "roster trash restore $1"},
+	{regexp.MustCompile(`\[USER\]: with id\[([0-9A-Za-z_-]+)\] is not deleted`), "roster user delete $1"},
+	{regexp.MustCompile(`\[GROUP\]: with id\[([0-9A-Za-z_-]+)\] is not deleted`), "roster group delete $1"},
 	{regexp.MustCompile(` in event ([0-9]+): undo that first`), "roster undo $1"},
 }
 

@@ -14,7 +14,7 @@ import (
 
 func newTrashCmd(g *globals) *cobra.Command {
 	return newGroup("trash", "List, restore and purge deleted users and groups",
-		newTrashListCmd(g), newRestoreResourceCmd(g, "trash", "user or group"), newPurgeCmd(g, "trash", "user or group", "roster user delete"))
+		newTrashListCmd(g), newTrashRestoreCmd(g), newTrashPurgeCmd(g))
 }
 
 type trashOptions struct {
@@ -78,20 +78,18 @@ func runTrashList(ctx context.Context, g *globals, o *trashOptions) error {
 	return l.end()
 }
 
-// newRestoreResourceCmd returns roster trash restore, or the same of another group of
-// commands; what says of whom it speaks.
-func newRestoreResourceCmd(g *globals, group, what string) *cobra.Command {
+func newTrashRestoreCmd(g *globals) *cobra.Command {
 	o := new(trashOptions)
 	cmd := &cobra.Command{
 		Use:   "restore ID",
-		Short: "Bring a deleted " + what + " back, under its old id",
-		Long: "Bring a deleted " + what + ` back, under its old id. A user rejoins its groups, and a
-group gets its members back, those that there still are.`,
-		Example: "  roster " + group + " restore ID",
+		Short: "Bring a deleted user or group back, under its old id",
+		Long: `Bring a deleted user or group back, under its old id. A user rejoins its groups,
+and a group gets its members back, those that there still are.`,
+		Example: `  roster trash restore ID`,
 		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
-			return runRestoreResource(cmd.Context(), g, o)
+			return runTrashRestore(cmd.Context(), g, o)
 		},
 	}
 	o.addDirectoryFlags(cmd.Flags())
@@ -100,7 +98,7 @@ group gets its members back, those that there still are.`,
 	return cmd
 }
 
-func runRestoreResource(ctx context.Context, g *globals, o *trashOptions) error {
+func runTrashRestore(ctx context.Context, g *globals, o *trashOptions) error {
 	c, err := o.openDirectory(ctx, g)
 	if err != nil {
 		return err
@@ -118,24 +116,23 @@ func runRestoreResource(ctx context.Context, g *globals, o *trashOptions) error 
 	return printJSON(g.stdout, a.Body)
 }
 
-// newPurgeCmd returns roster trash purge, or the same of another group of commands.
-func newPurgeCmd(g *globals, group, what, remove string) *cobra.Command {
+func newTrashPurgeCmd(g *globals) *cobra.Command {
 	o := new(trashOptions)
 	cmd := &cobra.Command{
 		Use:   "purge ID",
-		Short: "Erase what is kept of a deleted " + what + ", for good",
-		Long: "Erase what is kept of a deleted " + what + `, for good: the record in the trash, so
-that it can no longer be restored, and the values in its events. What stays of these,
-among the events of the directory, is when, by which key and in which attributes
-something changed. Backups that were made before still have it all.
+		Short: "Erase what is kept of a deleted user or group, for good",
+		Long: `Erase what is kept of a deleted user or group, for good: the record in the trash,
+so that it can no longer be restored, and the values in its events. What stays of
+these, among the events of the directory, is when, by which key and in which
+attributes something changed. Backups that were made before still have it all.
 
 One that is not deleted is refused: delete it first. It asks first; where nobody can
 answer, it needs --yes.`,
-		Example: "  roster " + group + " purge ID",
+		Example: `  roster trash purge ID`,
 		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
-			return runPurge(cmd.Context(), g, o, what, remove)
+			return runTrashPurge(cmd.Context(), g, o)
 		},
 	}
 	f := cmd.Flags()
@@ -146,7 +143,7 @@ answer, it needs --yes.`,
 	return cmd
 }
 
-func runPurge(ctx context.Context, g *globals, o *trashOptions, what, remove string) error {
+func runTrashPurge(ctx context.Context, g *globals, o *trashOptions) error {
 	c, err := o.openDirectory(ctx, g)
 	if err != nil {
 		return err
@@ -154,13 +151,13 @@ func runPurge(ctx context.Context, g *globals, o *trashOptions, what, remove str
 	if o.dryRun {
 		return o.printPlan(ctx, g, c, "-", "purge")
 	}
-	question := fmt.Sprintf("Erase the record of the deleted %s %s and the values in its history, for good?", what, printable(o.id))
+	question := fmt.Sprintf("Erase the record of the deleted %s and the values in its history, for good?", printable(o.id))
 	if err := confirm(g, o.yes, noWayBack, question); err != nil {
 		return err
 	}
 	n, err := c.Management().Purge(ctx, c.Directory, o.id)
 	if err != nil {
-		return hint(err, http.StatusConflict, "%s %s", remove, printable(o.id))
+		return err
 	}
 	events := "events"
 	if n == 1 {

@@ -17,7 +17,7 @@ import (
 
 func newUserCmd(g *globals) *cobra.Command {
 	commands := append(friendlyCommands(g, "user"),
-		newRestoreResourceCmd(g, "user", "user"), newPurgeCmd(g, "user", "user", "roster user delete"), newUserHistoryCmd(g), newUserLinkCmd(g), newUserUnlinkCmd(g))
+		newUserHistoryCmd(g), newUserLinkCmd(g), newUserUnlinkCmd(g))
 	return newGroup("user", "Create, read, update and delete the users of a directory", commands...)
 }
 
