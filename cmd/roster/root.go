@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
@@ -167,16 +168,28 @@ func markStarted(cmd *cobra.Command) {
 func started(cmd *cobra.Command) bool { return cmd.Annotations[startedMark] != "" }
 
 func newVersionCmd(g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version of this binary",
-		Example: `  roster version`,
-		Args:    noArg,
+	var output outputFormat
+	cmd := &cobra.Command{
+		Use:   "version",
+		Short: "Print the version of this binary",
+		Example: `  roster version
+  roster version -o json`,
+		Args: noArg,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(g.stdout, "roster", buildVersion())
-			return err
+			if output == outputTable {
+				_, err := fmt.Fprintln(g.stdout, "roster", buildVersion())
+				return err
+			}
+			v := struct {
+				Version  string `json:"version"`
+				Go       string `json:"go"`
+				Platform string `json:"platform"`
+			}{buildVersion(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+			return newListing(g.stdout, output).one(v, [][2]string{{"version", v.Version}, {"go", v.Go}, {"platform", v.Platform}})
 		},
 	}
+	output.addFlag(cmd.Flags())
+	return cmd
 }
 
 // buildVersion returns the version that the Go tool stamped into the binary:
