@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -130,6 +131,8 @@ type frame struct {
 	steps   map[string]any // what each step gave
 	own     map[string]any // of an item: what its own steps gave
 	failed  *roster.RunError
+	since   time.Time // that it has failed
+	rescue  string    // of an on-error: tells it from that of another failure of the run
 	stopped bool
 }
 
@@ -214,7 +217,9 @@ func (p *interpreter) run(ctx context.Context) ([]byte, error) {
 		if f.stopped {
 			return nil, &failure{*f.failed} // as the file wants it
 		}
-		rescue := &frame{steps: f.steps, env: maps.Clone(f.env)}
+		// A retry that fails again is told of again: mailboxes would take a mail with
+		// the id of the first for the same one.
+		rescue := &frame{steps: f.steps, env: maps.Clone(f.env), rescue: "." + strconv.FormatInt(f.since.UnixMicro(), 36)}
 		rescue.env["error"] = errorValue(f.failed)
 		if err := p.walk(ctx, []*frame{rescue}, p.file.OnError); err != nil {
 			return nil, err

@@ -51,7 +51,7 @@ func (p *interpreter) loop(ctx context.Context, f *frame, s *Step) error {
 		frames := make([]*frame, len(chunk))
 		for i, item := range chunk {
 			n := index
-			frames[i] = &frame{item: &n, steps: maps.Clone(f.steps), own: make(map[string]any), env: maps.Clone(f.env)}
+			frames[i] = &frame{item: &n, rescue: f.rescue, steps: maps.Clone(f.steps), own: make(map[string]any), env: maps.Clone(f.env)}
 			blank(frames[i].steps, s.ForEach.Steps)
 			frames[i].env["steps"], frames[i].env[s.ForEach.As] = frames[i].steps, item
 			index++

@@ -433,6 +433,33 @@ func TestBody_OnError(t *testing.T) {
 	}
 }
 
+// When a retry fails again its mail is another one, while that of a run that is
+// cut off and goes on is the same.
+func TestBody_OnErrorOfARetry(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	x := newTape(t, "run-1", w.input(rescued, map[string]any{"userId": "nobody"}))
+	ids := make(map[string]bool)
+	play := func(from int) {
+		x.forget(from)
+		if _, err := x.play(w.Body); err == nil {
+			t.Fatal("it has not failed")
+		}
+		for _, m := range w.mails() {
+			ids[m.Header.Get("Message-ID")] = true
+		}
+	}
+	play(0)
+	play(len(x.steps()) - 1) // cut off before the mail was noted
+	if len(ids) != 1 {
+		t.Errorf("the mail of one failure has the ids %v", ids)
+	}
+	play(workflow.RetryFrom(x.steps()))
+	if len(ids) != 2 {
+		t.Errorf("the mails of two failures have the ids %v", ids)
+	}
+}
+
 // A run has no flags: what is wrong with its input is told without them.
 func TestBody_InputErrorsNameNoFlags(t *testing.T) {
 	t.Parallel()

@@ -57,8 +57,11 @@ func (p *interpreter) newWork(f *frame, s *Step) *work {
 	return w
 }
 
-// id names the step in this run, and the item: "run.step.item".
-func (w *work) id() string { return w.x.ID() + "." + workName(w.step.ID, w.frame.item) }
+// id names the step in this run, and the item: "run.step.item". In an on-error it
+// names the failure as well.
+func (w *work) id() string {
+	return w.x.ID() + "." + workName(w.step.ID, w.frame.item) + w.frame.rescue
+}
 
 // name is that of the next call.
 func (w *work) name() string {
@@ -210,7 +213,7 @@ func (w *work) settle() error {
 	if w.rec.Fatal {
 		e := *w.rec.Error
 		e.Step = w.step.ID
-		w.frame.failed = &e
+		w.frame.failed, w.frame.since = &e, w.rec.Ended
 	}
 	if w.step.Stop != nil && w.rec.Status != roster.RunSkipped {
 		w.frame.stopped = true
