@@ -71,8 +71,10 @@ func TestWorkflow_UpdateUserAndEmail(t *testing.T) {
 	w.must(t, http.StatusOK, http.MethodPatch, w.users(w.userID), `{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"add","path":"department","value":"Research"}]}`)
 	w.wantMail(w.runOf("on-change"), "on-change", "From an event", "What was cleared:\n  department: it was Research\n\n")
 
-	// On a schedule, whose time came while no server ran: nothing waits for a clock.
-	w.deploy(t, "on-schedule", renamed("on-schedule", fmt.Sprintf(onAda, `schedule: {cron: "* * * * *"}`, "From a schedule", w.userID)))
+	// On a schedule, whose time came while no server ran: nothing waits for a clock,
+	// and the next time is an hour later.
+	cron := fmt.Sprintf(`schedule: {cron: "%d * * * *"}`, time.Now().UTC().Add(-time.Hour/4).Minute())
+	w.deploy(t, "on-schedule", renamed("on-schedule", fmt.Sprintf(onAda, cron, "From a schedule", w.userID)))
 	w.must(t, http.StatusNoContent, http.MethodDelete, "/api/v1/workflows/on-change", "")
 	w.finish(t, syscall.SIGTERM, exitOK)
 	w.ago(time.Hour / 2)
