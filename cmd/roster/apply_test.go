@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -88,13 +90,18 @@ func applyKilled(t *testing.T, db string) {
 	}
 }
 
+// applyPatience bounds how long one command may take, with what it has to wait
+// for where the service misbehaves.
+const applyPatience = 5 * time.Minute
+
 // TestApply_Interrupted ends roster apply with Ctrl-C: it finishes what is under
 // way, says how to go on, and goes on.
 func TestApply_Interrupted(t *testing.T) {
 	t.Parallel()
 	a := &applier{t: t, p: startProcess(t, nil, "--data", t.TempDir()), dir: t.TempDir()}
 	a.write("people.csv", applyRows, "CTO")
-	cmd, stderr := a.start(applyKills[0], "apply", "people.csv", "--yes", "--rate", "500")
+	// So slow that the signal comes long before the end, wherever the test stands still.
+	cmd, stderr := a.start(applyKills[0], "apply", "people.csv", "--yes", "--rate", "100")
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -145,8 +152,10 @@ func (a *applier) command(args ...string) *exec.Cmd {
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(a.t.Context(), applyPatience)
+	a.t.Cleanup(cancel)
 	// The address of the server is another one each time: runs know it.
-	cmd := exec.Command(binary, args...)
+	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir = a.dir
 	cmd.Env = []string{
 		"ROSTER_URL=" + a.p.url, "ROSTER_KEY=" + processKey, "ROSTER_DIRECTORY=" + a.p.directory,
