@@ -256,6 +256,8 @@ func (w *writers) write(t *testing.T, name string) {
 		a, err := w.s.call(t.Context(), method, w.s.users(id), userBody(userName, writerTitle(version)))
 		if err != nil || a.status != want || a.version() != version {
 			t.Errorf("%s %s: got %v, %v, want %d and version %d", method, userName, a, err, want, version)
+			w.mu.Lock() // so that nobody has just looked and not begun to wait
+			defer w.mu.Unlock()
 			w.more.Broadcast()
 			return
 		}

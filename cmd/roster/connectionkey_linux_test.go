@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"strconv"
@@ -42,7 +43,9 @@ func TestConnectionAdd_TypedKeyDoesNotShow(t *testing.T) {
 		t.Fatal(err)
 	}
 	master, terminal := openTerminal(t)
-	cmd := exec.CommandContext(t.Context(), binary, "connection", "add", "typed", "--no-test", "--url", "http://127.0.0.1:1/scim")
+	ctx, cancel := context.WithTimeout(t.Context(), processPatience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, "connection", "add", "typed", "--no-test", "--url", "http://127.0.0.1:1/scim")
 	cmd.Env = []string{"XDG_CONFIG_HOME=" + t.TempDir()}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
 	if err := cmd.Start(); err != nil {

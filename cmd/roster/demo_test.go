@@ -88,7 +88,7 @@ func TestDemo_ServesUntilASignal(t *testing.T) {
 			t.Errorf("the run that it tells of has not succeeded: %s", stdout)
 		}
 		d.signal(t, sig)
-		<-d.ended
+		d.awaitEnd(t)
 		if d.err != nil || d.log.String() != "" {
 			t.Errorf("%v: it ended with %v: %s", sig, d.err, d.log)
 		}
@@ -105,7 +105,7 @@ func TestDemo_SignalDuringTheStory(t *testing.T) {
 	d := launch(t, []string{"TMPDIR=" + tmp}, "demo")
 	d.stdout.await(t, d.ended, "1. A directory")
 	d.signal(t, syscall.SIGINT)
-	<-d.ended
+	d.awaitEnd(t)
 	if d.err != nil {
 		t.Errorf("it ended with %v: %s", d.err, d.log)
 	}

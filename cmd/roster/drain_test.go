@@ -120,13 +120,9 @@ func TestServe_SecondSignalEndsAtOnce(t *testing.T) {
 	s.signal(t, syscall.SIGINT)
 	s.log.await(t, s.ended, "ending: ")
 	s.signal(t, syscall.SIGINT)
-	select {
-	case <-s.ended:
-		if got := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !got.Signaled() || got.Signal() != syscall.SIGINT {
-			t.Errorf("it ended with %v", s.err)
-		}
-	case <-time.After(processPatience):
-		t.Fatal("it does not end")
+	s.awaitEnd(t)
+	if got := s.cmd.ProcessState.Sys().(syscall.WaitStatus); !got.Signaled() || got.Signal() != syscall.SIGINT {
+		t.Errorf("it ended with %v", s.err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A served is a process whose streams can be read while it runs.
@@ -126,15 +127,19 @@ func (s *served) signal(t *testing.T, sig syscall.Signal) {
 	s.client.CloseIdleConnections()
 }
 
-func (s *served) wantEnd(t *testing.T, code int) {
+// awaitEnd waits until the process has ended.
+func (s *served) awaitEnd(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), processPatience)
-	defer cancel()
 	select {
 	case <-s.ended:
-	case <-ctx.Done():
+	case <-time.After(processPatience):
 		t.Fatalf("roster did not end: %s", s.log)
 	}
+}
+
+func (s *served) wantEnd(t *testing.T, code int) {
+	t.Helper()
+	s.awaitEnd(t)
 	if got := s.cmd.ProcessState.ExitCode(); got != code {
 		t.Errorf("got exit code %d, want %d: %s", got, code, s.log)
 	}

@@ -80,11 +80,13 @@ func scriptServer(ts *testscript.TestScript, neg bool, args []string) {
 	stdout, err := cmd.StdoutPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
-	hangs := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+	hangs := time.AfterFunc(processPatience, func() { _ = cmd.Process.Kill() })
 	defer hangs.Stop()
 	line, _ := bufio.NewReader(stdout).ReadString('\n') // an end without it is said below
 	ts.Defer(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM) // when it has ended already there is nothing to do
+		hangs := time.AfterFunc(processPatience, func() { _ = cmd.Process.Kill() })
+		defer hangs.Stop()
 		if err := cmd.Wait(); err != nil {
 			ts.Logf("roster serve ended with %v: %s", err, stderr.String())
 		}
@@ -165,7 +167,7 @@ func scriptAsked(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	select {
 	case <-*(ts.Value("asked").(*chan struct{})):
-	case <-time.After(time.Minute):
+	case <-time.After(processPatience):
 		ts.Fatalf("nobody asked")
 	}
 }
@@ -199,7 +201,7 @@ func scriptReceived(ts *testscript.TestScript, neg bool, args []string) {
 				ts.Fatalf("no %q in the mail:\n%s", want, m.Data)
 			}
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(processPatience):
 		ts.Fatalf("no mail came")
 	}
 }

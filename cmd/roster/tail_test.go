@@ -35,7 +35,7 @@ func TestEventsTail_FollowsThroughARestart(t *testing.T) {
 		tail.stdout.await(t, tail.ended, fmt.Sprintf("(u%d)", i+4))
 	}
 	tail.signal(t, syscall.SIGINT)
-	<-tail.ended
+	tail.awaitEnd(t)
 	if tail.err != nil {
 		t.Errorf("it ended with %v: %s", tail.err, tail.log)
 	}

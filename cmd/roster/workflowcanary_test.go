@@ -98,7 +98,7 @@ func TestWorkflow_SecretsAreNowhere_Postgres(t *testing.T) {
 // repeat it in whatever they answer; and looks at all that is left.
 func secretsAreNowhere(t *testing.T, dsn string, database func()) {
 	t.Helper()
-	gate := newGate()
+	gate := newGate(t)
 	var broken, refuses atomic.Bool
 	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -110,7 +110,7 @@ func secretsAreNowhere(t *testing.T, dsn string, database func()) {
 		fmt.Fprintf(w, `{"status":"500","detail":"not with %[1]s","repeated":%[1]q,"body":%[2]s}`, r.Header.Get("Authorization"), cmp.Or(string(body), "null"))
 		_ = gate.come(asked)
 	}))
-	defer site.Close()
+	t.Cleanup(site.Close) // when nobody waits at the gate any more
 	mails, err := sink.Start(sink.Options{User: "user", Password: mailCanary, Refuse: func(stage sink.Stage, _ string) error {
 		if stage == sink.Sender && refuses.Load() {
 			return &sink.Reply{Code: 550, Text: "not with the password " + mailCanary}

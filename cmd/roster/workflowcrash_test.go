@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -82,8 +83,8 @@ func workflowCrash(t *testing.T, db string, kills int) {
 			Next   int64           `json:"next"`
 		}
 		p.read(t, fmt.Sprintf("/api/v1/directories/%s/events?wait=30&limit=1000&after=%d", p.directory, after), &page)
-		if t.Failed() {
-			return
+		if t.Failed() || len(page.Events) == 0 {
+			t.Fatalf("got %d events and no more, want %d", n, 2*total)
 		}
 		for _, e := range page.Events {
 			changes[e.Resource] = append(changes[e.Resource], e)
@@ -103,7 +104,7 @@ func workflowCrash(t *testing.T, db string, kills int) {
 		}
 		p.read(t, "/api/v1/runs?cursor="+cursor, &page)
 		for _, run := range page.Runs {
-			for run.Finished.IsZero() && !t.Failed() {
+			for tries := 0; run.Finished.IsZero() && tries < 4 && !t.Failed(); tries++ {
 				p.read(t, "/api/v1/runs/"+run.ID+"?wait=30", run)
 			}
 			if run.Status != roster.RunSucceeded {
@@ -124,7 +125,8 @@ func workflowCrash(t *testing.T, db string, kills int) {
 		}
 	}
 	var w roster.Workflow
-	for p.read(t, "/api/v1/workflows/on-user", &w); w.Held < int64(total) && !t.Failed(); { // its own changes, as they are dispatched
+	deadline := time.Now().Add(processPatience)
+	for p.read(t, "/api/v1/workflows/on-user", &w); w.Held < int64(total) && !t.Failed() && time.Now().Before(deadline); { // its own changes, as they are dispatched
 		p.read(t, "/api/v1/workflows/on-user", &w)
 	}
 	if w.Held != int64(total) {

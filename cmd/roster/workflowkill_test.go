@@ -114,15 +114,19 @@ func (h *postgresHolder) dead() {
 	}
 }
 
-// A gate is where somebody waits until the test has come.
+// A gate is where somebody waits until the test has come, or has ended: then the
+// servers that the test has started can close.
 type gate struct {
+	over    <-chan struct{}
 	mu      sync.Mutex
 	at      string // where the next one waits; empty: nowhere
 	reached chan struct{}
 	pass    chan error
 }
 
-func newGate() *gate { return &gate{reached: make(chan struct{}), pass: make(chan error)} }
+func newGate(t *testing.T) *gate {
+	return &gate{over: t.Context().Done(), reached: make(chan struct{}), pass: make(chan error)}
+}
 
 // stop has the next one wait who comes by there.
 func (g *gate) stop(at string) {
@@ -142,8 +146,17 @@ func (g *gate) come(at string) error {
 	if !waits {
 		return nil
 	}
-	g.reached <- struct{}{}
-	return <-g.pass
+	select {
+	case g.reached <- struct{}{}:
+	case <-g.over:
+		return nil
+	}
+	select {
+	case err := <-g.pass:
+		return err
+	case <-g.over:
+		return nil
+	}
 }
 
 // await returns when somebody waits.
@@ -270,7 +283,7 @@ func begun(id string, status roster.RunStatus) func(*roster.Run) bool {
 
 func killEverywhere(t *testing.T, h holder, dsn string) {
 	t.Helper()
-	k := &killing{t: t, hold: h, gate: newGate(), asked: make(map[string]int)}
+	k := &killing{t: t, hold: h, gate: newGate(t), asked: make(map[string]int)}
 	var err error
 	k.mail, err = sink.Start(sink.Options{Refuse: func(stage sink.Stage, _ string) error { return k.gate.come(string(stage)) }})
 	if err != nil {
@@ -388,6 +401,9 @@ func (k *killing) awaitTitle() {
 	k.t.Helper()
 	for after := int64(0); !k.t.Failed(); {
 		page := k.events(k.t, fmt.Sprintf("/events?wait=30&limit=1000&after=%d", after))
+		if len(page) == 0 {
+			k.t.Fatalf("the run has not changed %s", k.user)
+		}
 		for _, e := range page {
 			if after = e.Seq; e.Resource == k.user && e.token() == k.title {
 				return

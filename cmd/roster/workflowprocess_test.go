@@ -68,6 +68,8 @@ func startMailServer(t *testing.T) *mailServer {
 	}
 	lines := bufio.NewReader(stdout)
 	s := &mailServer{t: t, mails: make(chan *sink.Message, 1000)}
+	hangs := time.AfterFunc(processPatience, func() { _ = cmd.Process.Kill() })
+	defer hangs.Stop()
 	if _, err := fmt.Fscanln(lines, &s.addr); err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +91,8 @@ func startMailServer(t *testing.T) *mailServer {
 	}()
 	t.Cleanup(func() {
 		_ = stdin.Close()
+		hangs := time.AfterFunc(processPatience, func() { _ = cmd.Process.Kill() })
+		defer hangs.Stop()
 		<-ended
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the mail server: %v", err)
@@ -157,6 +161,7 @@ func decodeRun(t *testing.T, a *httpAnswer) *roster.Run {
 // seen a second later.
 func (s *served) follow(t *testing.T, id string, until func(*roster.Run) bool) *roster.Run {
 	t.Helper()
+	deadline := time.Now().Add(processPatience)
 	for query := ""; ; query = "?wait=1" {
 		run := decodeRun(t, s.must(t, http.StatusOK, http.MethodGet, "/api/v1/runs/"+id+query, ""))
 		if until(run) {
@@ -164,6 +169,9 @@ func (s *served) follow(t *testing.T, id string, until func(*roster.Run) bool) *
 		}
 		if !run.Finished.IsZero() {
 			t.Fatalf("run %s has ended: %s, %+v", id, run.Status, run.Error)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("run %s gets no further: %s, %+v: %s", id, run.Status, run.Steps, s.log)
 		}
 	}
 }
