@@ -23,7 +23,8 @@ func TestServe_DrainsAtSIGINT(t *testing.T) { t.Parallel(); drain(t, syscall.SIG
 func drain(t *testing.T, sig syscall.Signal) {
 	t.Helper()
 	data := filepath.Join(t.TempDir(), "data")
-	s := serve(t, nil, "--data", data, "--admin-listen", "127.0.0.1:0")
+	// The idle connection is one whose header has not come yet: only the drain may end it.
+	s := serve(t, nil, "--data", data, "--admin-listen", "127.0.0.1:0", "--header-timeout", "10m", "--read-timeout", "10m", "--drain-timeout", "10m")
 	s.useDefault(t)
 	id := s.must(t, http.StatusCreated, "POST", s.users(""), userBody("ada", "Engineer")).text("id")
 	slow := s.begin(t, id, userBody("ada", "CTO"))
