@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,12 +14,18 @@ import (
 func TestEventsTail_FollowsThroughARestart(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
-	s := serve(t, nil, "--data", data, "--rule-set", "standard")
+	// It listens on the same port twice, which nobody else may take in between: where
+	// this machine has more addresses than 127.0.0.1, the other tests use none of them.
+	env := []string{"ROSTER_LISTEN=127.0.0.1:0"}
+	if runtime.GOOS == "linux" {
+		env = []string{"ROSTER_LISTEN=127.0.0.2:0"}
+	}
+	s := serve(t, env, "--data", data, "--rule-set", "standard")
 	s.useDefault(t)
 	for i := range 3 {
 		s.must(t, http.StatusCreated, "POST", s.users(""), userBody(fmt.Sprint("u", i), "x"))
 	}
-	env := []string{"ROSTER_URL=" + s.url, "ROSTER_KEY=" + processKey}
+	env = []string{"ROSTER_URL=" + s.url, "ROSTER_KEY=" + processKey}
 	tail := launch(t, env, "events", "tail", "--follow", "--limit", "2")
 	tail.stdout.await(t, tail.ended, "(u2)")
 	s.must(t, http.StatusCreated, "POST", s.users(""), userBody("u3", "x"))
