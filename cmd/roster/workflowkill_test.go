@@ -301,7 +301,7 @@ func killEverywhere(t *testing.T, h holder, dsn string) {
 	k.begin = func() *served {
 		s := serve(t, []string{"ROSTER_MAIL=smtp://" + k.mail.Addr() + "?tls=none"}, "--db", dsn, "--secret-key-file", keys,
 			"--mail-from", "roster@corp.example",
-			"--workflow-allow-address", "127.0.0.1", "--node-timeout", "6s")
+			"--workflow-allow-address", "127.0.0.1", "--node-timeout", "12s")
 		s.useDefault(t)
 		return s
 	}

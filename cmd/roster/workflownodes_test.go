@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -48,7 +49,7 @@ func TestWorkflowNodes(t *testing.T) {
 	node := func(name string) *served {
 		s := serve(t, []string{"ROSTER_MAIL=smtp://" + mails.Addr() + "?tls=none"}, "--db", dsn, "--secret-key-file", keys,
 			"--mail-from", "roster@corp.example",
-			"--node", name, "--node-timeout", "3s", "--run-rate", "1000")
+			"--node", name, "--node-timeout", "6s", "--run-rate", "1000")
 		s.useDefault(t)
 		return s
 	}
@@ -134,9 +135,14 @@ func TestWorkflowNodes(t *testing.T) {
 	for _, n := range taken {
 		more += n
 	}
-	// What was under way on the two nodes, no more.
-	if len(taken) != people || more > 2*8 {
-		t.Errorf("got %d different mails, and %d more, want %d and at most %d", len(taken), more, people, 2*8)
+	// What was under way on the two nodes, no more: or on more, when a machine is so busy
+	// that another one is taken for dead too.
+	dead := 0
+	for _, s := range []*served{killed, stopped, third} {
+		dead += strings.Count(s.log.String(), `msg="the runs of a dead node go on"`)
+	}
+	if len(taken) != people || more > dead*8 {
+		t.Errorf("got %d different mails, and %d more, want %d and at most %d", len(taken), more, people, dead*8)
 	}
 
 	// What the database has of it: each user was made, and changed once, by one run.
