@@ -113,11 +113,11 @@ func TestEngine_StartPassesOver(t *testing.T) {
 			wait(t, e, id)
 		}
 		start(t, e, "cancelled")
-		<-begun
+		next(t, begun)
 		is(t, "Cancel", e.Cancel(t.Context(), "cancelled"), nil)
 		wait(t, e, "cancelled")
 		start(t, e, "running")
-		<-begun
+		next(t, begun)
 		start(t, e, "queued")
 		var runs []workflow.NewRun
 		for _, id := range []string{"succeeded", "failed", "cancelled", "running", "queued", "new", "new"} {
@@ -184,7 +184,7 @@ func TestEngine_RetryConcurrent(t *testing.T) {
 		}
 		queued := 0
 		for range 20 {
-			if err := <-errs; err == nil {
+			if err := next(t, errs); err == nil {
 				queued++
 			} else {
 				is(t, "Retry", err, workflow.ErrState)
@@ -389,7 +389,7 @@ func TestEngine_Cancel(t *testing.T) {
 		e := o.open(opts)
 		for _, id := range []string{"call", "sleep"} {
 			start(t, e, id)
-			<-begun
+			next(t, begun)
 		}
 		start(t, e, "queued")
 		for _, id := range []string{"queued", "call", "sleep"} {
@@ -398,7 +398,7 @@ func TestEngine_Cancel(t *testing.T) {
 			equal(t, "status", wait(t, e, id).Status, roster.RunCancelled)
 		}
 		for range 2 {
-			is(t, "cause", <-causes, errCancelled)
+			is(t, "cause", next(t, causes), errCancelled)
 		}
 		equal(t, "steps", steps(t, e, "call"), []string{"0 first 1"})
 		hang.Store(false)
@@ -423,9 +423,9 @@ func TestEngine_CancelElsewhere(t *testing.T) {
 	opts.Work = false
 	api := o.open(opts)
 	start(t, api, "r1")
-	<-begun
+	next(t, begun)
 	is(t, "Cancel", api.Cancel(t.Context(), "r1"), nil)
-	is(t, "cause", <-causes, errCancelled)
+	is(t, "cause", next(t, causes), errCancelled)
 	equal(t, "status", wait(t, e, "r1").Status, roster.RunCancelled)
 }
 
@@ -439,7 +439,7 @@ func TestEngine_Purge(t *testing.T) {
 			return x.Do(ctx, "a", gives("A"))
 		})
 		start(t, e, "running")
-		<-begun
+		next(t, begun)
 		var last time.Time
 		for _, id := range []string{"a", "b", "c"} {
 			start(t, e, id)
@@ -490,8 +490,8 @@ func TestEngine_Close(t *testing.T) {
 			return []byte("cut off"), err
 		})
 		start(t, first, "ends", "goes-on")
-		<-begun
-		<-begun
+		next(t, begun)
+		next(t, begun)
 		ctx, cancel := context.WithCancel(t.Context())
 		closed := make(chan error)
 		go func() { closed <- first.Close(ctx) }()
@@ -503,8 +503,8 @@ func TestEngine_Close(t *testing.T) {
 			equal(t, "output of the one that ends", string(wait(t, e, "ends").Output), "in time")
 		}
 		cancel()
-		is(t, "cause", <-causes, workflow.ErrStopped)
-		is(t, "Close", <-closed, nil)
+		is(t, "cause", next(t, causes), workflow.ErrStopped)
+		is(t, "Close", next(t, closed), nil)
 		second := o.node(func(ctx context.Context, x workflow.Execution) ([]byte, error) {
 			_, err := x.Do(ctx, "first", gives("not again"))
 			if err != nil {

@@ -67,7 +67,7 @@ type opener struct {
 func (o opener) options(body workflow.Body) Options {
 	return Options{
 		DSN: o.dsn, Seal: o.keys, Work: true, Body: body, Leases: o.leases, Migrate: true,
-		Beat: 50 * time.Millisecond, Dead: 10 * time.Second, Log: slog.New(slog.NewTextHandler(o.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})),
+		Beat: 50 * time.Millisecond, Dead: time.Minute, Log: slog.New(slog.NewTextHandler(o.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})),
 	}
 }
 
@@ -114,10 +114,24 @@ func start(t *testing.T, e *Engine, ids ...string) {
 	}
 }
 
-// wait waits for a run, for as long as any machine may need.
+// patience is how long any machine may need for what a test waits for.
+const patience = time.Minute
+
+// next returns what comes next on a channel.
+func next[T any](t *testing.T, ch <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(patience):
+		t.Fatalf("no %T came", v)
+	}
+	return v
+}
+
+// wait waits for a run, no longer than patience.
 func wait(t *testing.T, e *Engine, id string) *workflow.EngineRun {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	r, err := e.Wait(ctx, dir, id)
 	if err != nil {

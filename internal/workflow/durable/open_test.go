@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -108,12 +109,30 @@ func TestOpen_Environment(t *testing.T) {
 	equal(t, "version", s.ApplicationVersion, version)
 }
 
+// A lockedBuffer may be read while others still write to it.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
 // Nothing that a run was given, gave, or failed with is readable in the database or
 // in the log.
 func TestEngine_Sealed(t *testing.T) {
 	const canary = "canary-5f2c0e71"
 	onBoth(t, func(t *testing.T, o opener) {
-		var log bytes.Buffer
+		var log lockedBuffer
 		opts := o.options(func(ctx context.Context, x workflow.Execution) ([]byte, error) {
 			if _, err := x.Do(ctx, "step", gives(canary)); err != nil {
 				return nil, err
@@ -142,7 +161,7 @@ func TestEngine_Sealed(t *testing.T) {
 		}
 		all := dump(t, o, e)
 		closeNow(t, e)
-		all = append(all, log.Bytes()...)
+		all = append(all, log.String()...)
 		for _, form := range forms(canary) {
 			if i := bytes.Index(all, []byte(form)); i >= 0 {
 				t.Errorf("the canary, as %q: %q", form, all[max(0, i-200):min(len(all), i+100)])
@@ -201,6 +220,17 @@ func (l *lost) RenewLease(ctx context.Context, name, holder string, d time.Durat
 	return l.LeaseStore.RenewLease(ctx, name, holder, d)
 }
 
+// told is a log that tells each of its messages.
+type told struct {
+	slog.Handler
+	messages chan string
+}
+
+func (l *told) Handle(ctx context.Context, r slog.Record) error {
+	l.messages <- r.Message
+	return l.Handler.Handle(ctx, r)
+}
+
 // A node that was taken for dead stops what it does and goes on under a new name.
 // Nobody has taken its runs here, so it takes them itself.
 func TestEngine_TakenForDead(t *testing.T) {
@@ -210,7 +240,7 @@ func TestEngine_TakenForDead(t *testing.T) {
 	o.leases = l
 	begun, causes := make(chan string, 9), make(chan error, 9)
 	var attempts atomic.Int64
-	e := o.node(func(ctx context.Context, x workflow.Execution) ([]byte, error) {
+	opts := o.options(func(ctx context.Context, x workflow.Execution) ([]byte, error) {
 		if attempts.Add(1) > 1 {
 			return x.Do(ctx, "hang", gives("gone on"))
 		}
@@ -218,15 +248,21 @@ func TestEngine_TakenForDead(t *testing.T) {
 		causes <- context.Cause(ctx)
 		return nil, err
 	})
+	log := &told{Handler: opts.Log.Handler(), messages: make(chan string, 1000)}
+	opts.Log = slog.New(log)
+	e := o.open(opts)
 	start(t, e, "r1")
-	<-begun
+	next(t, begun)
 	first := e.worker.current().node
 	l.now.Store(true)
-	is(t, "cause", <-causes, workflow.ErrStopped)
+	is(t, "cause", next(t, causes), workflow.ErrStopped)
 	r := wait(t, e, "r1")
 	equal(t, "output", string(r.Output), "gone on")
 	if r.Node == first {
 		t.Errorf("the node is still %s", first)
+	}
+	// The run may end before the lease by which it was taken over is given back.
+	for next(t, log.messages) != "the runs of a dead node go on" {
 	}
 	all, err := o.leases.Leases(t.Context())
 	if err != nil || len(all) != 1 || all[0].Name != leasePrefix+r.Node {

@@ -23,7 +23,10 @@ func TestEngine_SleepGoesOn(t *testing.T) {
 			is(t, "read", err, nil)
 			return list
 		}
-		for len(ends(first)) == 0 && !t.Failed() {
+		for deadline := time.Now().Add(patience); len(ends(first)) == 0; {
+			if t.Failed() || time.Now().After(deadline) {
+				t.Fatal("the run does not sleep")
+			}
 		}
 		end := ends(first)
 		closeNow(t, first)

@@ -35,7 +35,7 @@ func TestEngine_StoppedIsNotFailed(t *testing.T) {
 			for i := range n {
 				select {
 				case <-begun:
-				case <-time.After(time.Minute):
+				case <-time.After(patience):
 					t.Fatalf("round %d: %d of %d runs go on", round, i, n)
 				}
 			}
