@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/internal/secret"
@@ -151,12 +152,13 @@ func (c childConfig) body(ctx context.Context) (workflow.Body, error) {
 			}
 			return x.Do(ctx, "one", gives("fine"))
 		}, nil
-	case "table":
+	case "table": // tells when a run begins, and when it ends
 		pool, err := pgxpool.New(ctx, c.Effects)
 		if err != nil {
 			return nil, err
 		}
 		return func(ctx context.Context, x workflow.Execution) ([]byte, error) {
+			fmt.Println("does", x.ID())
 			for _, step := range []string{"one", "two"} {
 				if _, err := x.Do(ctx, step, func(ctx context.Context) ([]byte, error) {
 					_, err := pool.Exec(ctx, `INSERT INTO effects (run, step) VALUES ($1, $2) ON CONFLICT DO NOTHING`, x.ID(), step)
@@ -237,6 +239,8 @@ func (c *child) kill() {
 // end lets the child close its engine.
 func (c *child) end() {
 	_ = c.stdin.Close()
+	hangs := time.AfterFunc(2*patience, func() { _ = c.cmd.Process.Kill() })
+	defer hangs.Stop()
 	c.once.Do(func() {
 		for l := range c.lines {
 			c.t.Log(l)
@@ -250,7 +254,7 @@ func (c *child) end() {
 // line returns the next line that begins with a word, or "" when the child has ended.
 func (c *child) line(words ...string) string {
 	c.t.Helper()
-	limit := time.After(2 * time.Minute) // longer than any machine needs
+	limit := time.After(2 * patience)
 	for {
 		select {
 		case l, ok := <-c.lines:
@@ -290,7 +294,27 @@ func (o opener) child(body string) childConfig {
 		}
 		closeNow(o.t, e)
 	}
-	return childConfig{DSN: o.dsn, Keys: path, Body: body, Effects: filepath.Join(o.t.TempDir(), "effects"), Dead: 2 * time.Second}
+	// Dead is long enough for a node that lives on a busy machine: see expire.
+	return childConfig{DSN: o.dsn, Keys: path, Body: body, Effects: filepath.Join(o.t.TempDir(), "effects"), Dead: 15 * time.Second}
+}
+
+// expire lets the leases of nodes that are dead or stand still run out now, of which
+// the names begin with these.
+func (o opener) expire(names ...string) {
+	o.t.Helper()
+	if o.leases == nil {
+		return
+	}
+	c, err := pgx.Connect(o.t.Context(), o.dsn)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	defer func() { _ = c.Close(context.Background()) }()
+	for _, name := range names {
+		if _, err := c.Exec(o.t.Context(), `UPDATE leases SET until = 0 WHERE starts_with(name, $1)`, leasePrefix+name); err != nil {
+			o.t.Fatal(err)
+		}
+	}
 }
 
 // A node that is killed in whatever position of a run: the run goes on after what
@@ -306,6 +330,7 @@ func TestProcess_Killed(t *testing.T) {
 			}
 		}
 		first.kill()
+		o.expire("")
 		c.Body, c.Start, c.Wait = "goes", nil, positions
 		second := startChild(t, c)
 		got := map[string]string{}
@@ -351,7 +376,7 @@ func countLines(t *testing.T, path string) map[string]int {
 func TestProcess_Poison(t *testing.T) {
 	onBoth(t, func(t *testing.T, o opener) {
 		c := o.child("poison")
-		c.Attempts, c.Dead, c.Start = 3, time.Second, []string{"poison"}
+		c.Attempts, c.Start = 3, []string{"poison"}
 		for range c.Attempts {
 			n := startChild(t, c)
 			if n.line("drunk") == "" {
@@ -359,6 +384,7 @@ func TestProcess_Poison(t *testing.T) {
 			}
 			n.line("nothing") // it ends
 			n.kill()
+			o.expire("")
 			c.Start = nil
 		}
 		c.Start, c.Wait = []string{"good"}, []string{"poison", "good"}
@@ -408,10 +434,23 @@ func TestProcess_Nodes(t *testing.T) {
 	opts := o.options(nil)
 	opts.Seal, opts.Work = keys, false
 	api := o.open(opts)
+	// No run gets further until each node has some.
+	held, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := held.Exec(t.Context(), `LOCK TABLE effects IN SHARE MODE`); err != nil {
+		t.Fatal(err)
+	}
 	start(t, api, ids...)
-	for range 10 {
-		stopped.line("did ")
-		killed.line("did ")
+	for _, n := range []*child{stopped, killed, third} {
+		n.line("does ")
+	}
+	if err := held.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []*child{stopped, killed} {
+		n.line("did ")
 	}
 	signal := func(s syscall.Signal) {
 		if err := stopped.cmd.Process.Signal(s); err != nil {
@@ -420,8 +459,9 @@ func TestProcess_Nodes(t *testing.T) {
 	}
 	signal(syscall.SIGSTOP)
 	killed.kill()
+	o.expire("stopped", "killed")
 	for range 2 {
-		third.line("the runs of a dead node go on")
+		third.line(`"the runs of a dead node go on" node=stopped`, `"the runs of a dead node go on" node=killed`)
 	}
 	signal(syscall.SIGCONT)
 	stopped.line("this node goes on under another name")
