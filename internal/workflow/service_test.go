@@ -33,6 +33,9 @@ type service struct {
 	now  atomic.Int64            // in Unix seconds; 0: the time that it is
 }
 
+// patience is how long any machine may need for what a test waits for.
+const patience = time.Minute
+
 // newService returns a service on db; change may change its options.
 func newService(t *testing.T, db *sqlstore.DB, change func(*workflow.Options)) *service {
 	t.Helper()
@@ -96,7 +99,7 @@ func (s *service) next() *workflow.RunInput {
 	select {
 	case in := <-s.runs:
 		return in
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		s.t.Fatal("no run was carried out")
 		return nil
 	}
@@ -241,7 +244,8 @@ func TestService_Deploy(t *testing.T) {
 func TestService_Start(t *testing.T) {
 	t.Parallel()
 	s := newService(t, openStore(t, sqliteDSN(t)), nil)
-	ctx := t.Context()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	s.deploy("d1", "a", "")
 	start := func(key string, inputs map[string]jsontext.Value) (*roster.Run, error) {
 		return s.Start(ctx, workflow.Start{Directory: "d1", Workflow: "a", Inputs: inputs, IdempotencyKey: key})
@@ -393,6 +397,14 @@ func TestDispatch_LoopGuard(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	// What was held back is written down after the runs of a batch were started, and
+	// before those of the next one.
+	s.write("d1", nil, "later")
+	for range 2 {
+		if got := s.next().Event.Resource; got != "later" {
+			t.Errorf("got a run for %s, want none but those for later", got)
+		}
+	}
 	for name, want := range map[string]int64{"plain": 2, "own": 1} {
 		w, err := s.Get(t.Context(), "d1", name)
 		if err != nil || w.Held != want {
@@ -469,7 +481,7 @@ func TestDispatch_InputsThatDoNotFit(t *testing.T) {
 	s.deploy("d1", "a", strings.Replace(onUsers, "event.resource", "event.version", 1))
 	s.dispatch()
 	s.write("d1", nil, "u")
-	for {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		list, _, err := s.ListRuns(t.Context(), workflow.RunList{Directory: "d1"})
 		if err != nil {
 			t.Fatal(err)
@@ -477,12 +489,15 @@ func TestDispatch_InputsThatDoNotFit(t *testing.T) {
 		if len(list) == 0 {
 			continue
 		}
-		run, err := s.AwaitRun(t.Context(), "d1", list[0].ID)
+		ctx, cancel := context.WithDeadline(t.Context(), deadline)
+		defer cancel()
+		run, err := s.AwaitRun(ctx, "d1", list[0].ID)
 		if err != nil || run.Status != roster.RunFailed || run.Error == nil || !strings.Contains(run.Error.Message, "userId must be a text") {
 			t.Errorf("got %+v, error %v", run, err)
 		}
 		return
 	}
+	t.Fatal("no run was started")
 }
 
 func TestService_Principal(t *testing.T) {
