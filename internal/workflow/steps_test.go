@@ -60,7 +60,7 @@ steps:
       headers: {Authorization: "Bearer ${{ inputs.token }}", X-Other: "${{ inputs.token }}"}
       body: {user: ada, token: "${{ inputs.token }}"}
     retry: {attempts: 3, backoff: 1s}
-    timeout: 5s
+    timeout: 5m
 outputs:
   status: ${{ steps.post.output.status }}
   body: ${{ steps.post.output.body }}
@@ -246,7 +246,7 @@ func TestHTTP_Timeout(t *testing.T) {
 	w := newWorld(t)
 	w.reach()
 	url := serve(t, hang)
-	file := strings.Replace(strings.Replace(hook, "timeout: 5s", "timeout: 1s", 1), "attempts: 3", "attempts: 2", 1)
+	file := strings.Replace(strings.Replace(hook, "timeout: 5m", "timeout: 1s", 1), "attempts: 3", "attempts: 2", 1)
 	x := newTape(t, "run-1", w.input(file, map[string]any{"url": url, "token": "canary"}))
 	if _, err := x.play(w.Body); err == nil || len(x.sleeps) != 1 {
 		t.Errorf("got %v after %d attempts more", err, len(x.sleeps))
