@@ -37,7 +37,7 @@ func (b *lockedBuffer) String() string {
 // logged.
 func (b *lockedBuffer) wait(t *testing.T, text string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		b.mu.Lock()

@@ -291,11 +291,12 @@ func TestEvents_WaitOutlivesTimeouts(t *testing.T) {
 	d := w.directory(t, scim.Standard)
 	s := server.New(server.Options{Directories: w.dirs, PublicURL: publicURL, Log: slog.New(slog.DiscardHandler)})
 	srv := httptest.NewUnstartedServer(s.Handler())
-	srv.Config.ReadTimeout, srv.Config.WriteTimeout = 200*time.Millisecond, 200*time.Millisecond
+	// Long enough for a busy machine to read the request.
+	srv.Config.ReadTimeout, srv.Config.WriteTimeout = 5*time.Second, 5*time.Second
 	srv.Start()
 	t.Cleanup(srv.Close)
 	at := d.on(&world{url: srv.URL}).at("/api/v1/directories/" + d.id)
-	if o := at.get("/events?wait=1").want(200).obj(); len(o["events"].([]any)) != 0 {
+	if o := at.get("/events?wait=6").want(200).obj(); len(o["events"].([]any)) != 0 {
 		t.Errorf("events: %v", o)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -72,10 +73,12 @@ func (w *world) settle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for {
-		list, err := w.store.Events(t.Context(), w.fence.ID, made[0].Seq-1, 1)
+		list, err := w.store.Events(ctx, w.fence.ID, made[0].Seq-1, 1)
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("a transaction is open, and does not end: %v", err)
 		}
 		if len(list) > 0 {
 			return

@@ -398,7 +398,7 @@ func bodyFor(o *openapi3.Operation) any {
 func checkBodyTimeout(t *testing.T, c *checker, w *world, d *dir, method, path string) {
 	t.Helper()
 	srv := httptest.NewUnstartedServer(server.New(server.Options{Directories: w.dirs, Log: slog.New(slog.DiscardHandler)}).Handler())
-	srv.Config.ReadTimeout = time.Second
+	srv.Config.ReadHeaderTimeout, srv.Config.ReadTimeout = time.Minute, time.Second
 	srv.Start()
 	defer srv.Close()
 	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
@@ -406,6 +406,9 @@ func checkBodyTimeout(t *testing.T, c *checker, w *world, d *dir, method, path s
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
 	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", method, path, d.key)
 	answer, err := io.ReadAll(conn)
 	if err != nil {

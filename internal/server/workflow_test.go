@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/internal/secret"
@@ -154,7 +155,11 @@ func TestWorkflows_DirectoryDeleted(t *testing.T) {
 	d := w.directory(t, scim.Standard)
 	d.at("").do("PUT", "/api/v1/workflows/greet", object{"source": greet}).want(201)
 	d.at("").do("POST", "/api/v1/workflows/greet/runs", nil).want(202)
-	<-began
+	select {
+	case <-began:
+	case <-time.After(time.Minute):
+		t.Fatal("no run began")
+	}
 	op := &dir{t: t, w: w, key: operatorKey}
 	op.do("DELETE", "/api/v1/directories/"+d.id, nil).want(204)
 	d.at("").do("GET", "/api/v1/runs", nil).want(401)
