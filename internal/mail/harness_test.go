@@ -74,9 +74,11 @@ func startProcess(t *testing.T) (cmd *exec.Cmd, lines *bufio.Scanner) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	hangs := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 	t.Cleanup(func() {
 		_ = in.Close()
 		_ = cmd.Wait() // killed, in some tests
+		hangs.Stop()
 	})
 	lines = bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
@@ -228,6 +230,16 @@ func startScript(t *testing.T, lines ...string) *script {
 		<-done
 	})
 	return s
+}
+
+// await waits until it stalls.
+func (s *script) await(t *testing.T) {
+	t.Helper()
+	select {
+	case <-s.stalled:
+	case <-time.After(time.Minute):
+		t.Fatal("the exchange did not get so far")
+	}
 }
 
 func (s *script) play(conn net.Conn, lines []string, over chan struct{}) {

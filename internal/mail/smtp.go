@@ -112,6 +112,11 @@ func (x *exchange) dial(ctx context.Context) error {
 		x.trace("resolved", "%s is %s", x.host, op.Addr)
 	}
 	if err != nil {
+		// The dialler may see that the time is over before the context does, which is
+		// asked then why that was.
+		if at, ok := ctx.Deadline(); ok && !time.Now().Before(at) {
+			<-ctx.Done()
+		}
 		return err
 	}
 	x.conn = &boundConn{Conn: nc, left: maxSaid}

@@ -304,7 +304,7 @@ func TestSend_Stalled(t *testing.T) {
 			s := startScript(t, until(n, "stall")...)
 			ctx, cancel := context.WithCancel(t.Context())
 			result := send(ctx, open(t, "smtp://"+s.addr+"?tls=none", mail.Options{}), message())
-			<-s.stalled
+			s.await(t)
 			cancel()
 			e := failure(t, <-result)
 			if !errors.Is(e, context.Canceled) || !e.Temporary || strings.Contains(e.Error(), "may have taken") != (n == 5) {
@@ -323,7 +323,7 @@ func TestSend_Stalled(t *testing.T) {
 		s := startScript(t, "stall")
 		ctx, cancel := context.WithCancel(t.Context())
 		result := send(ctx, open(t, "smtps://"+s.addr, mail.Options{}), message())
-		<-s.stalled
+		s.await(t)
 		cancel()
 		if e := failure(t, <-result); !errors.Is(e, context.Canceled) {
 			t.Errorf("got %+v", e)
@@ -336,13 +336,27 @@ func TestSend_Stalled(t *testing.T) {
 		m.Attachments = []mail.Attachment{{Name: "large", Content: make([]byte, 9<<20)}}
 		ctx, cancel := context.WithCancel(t.Context())
 		result := send(ctx, open(t, "smtp://"+s.addr+"?tls=none", mail.Options{}), m)
-		<-s.stalled
+		s.await(t)
 		cancel()
 		e := failure(t, <-result)
 		if !errors.Is(e, context.Canceled) || e.Stage != mail.StageContent {
 			t.Errorf("got %+v", e)
 		}
 	})
+}
+
+// Whoever sees first that the time is over, the dialler or the context: it is told
+// as that.
+func TestSend_NoTime(t *testing.T) {
+	t.Parallel()
+	for i := range 200 {
+		s := startScript(t, "stall")
+		o := mail.Options{Timeout: time.Duration(1+i) * time.Microsecond}
+		e := failure(t, open(t, "smtp://"+s.addr+"?tls=none", o).Send(t.Context(), message()))
+		if !errors.Is(e, os.ErrDeadlineExceeded) || !strings.Contains(e.Error(), "too slow") {
+			t.Fatalf("after %v: got %+v: %v", o.Timeout, e, e)
+		}
+	}
 }
 
 // A mail is sent when the server has taken it, whatever it does afterwards.
@@ -460,7 +474,11 @@ func TestSend_AtOnce(t *testing.T) {
 	var results []<-chan error
 	for range 3 {
 		results = append(results, send(t.Context(), sender, message()))
-		<-at
+		select {
+		case <-at:
+		case <-time.After(time.Minute):
+			t.Fatal("a mail does not begin")
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	waiting := send(ctx, sender, message())
