@@ -49,6 +49,9 @@ func TestAdvice_OnAnswers(t *testing.T) {
 	}
 }
 
+// closed is an address where nobody listens: the port is none that a test is given.
+const closed = "127.0.0.1:1"
+
 func TestAdvice_WithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	quiet := func(s *httptest.Server) *httptest.Server {
@@ -58,12 +61,6 @@ func TestAdvice_WithoutAnAnswer(t *testing.T) {
 	}
 	secure := quiet(httptest.NewUnstartedServer(http.NotFoundHandler()))
 	secure.StartTLS()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed := l.Addr().String()
-	l.Close()
 	release := make(chan struct{})
 	hanging := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
 	t.Cleanup(func() { close(release) })
@@ -76,7 +73,10 @@ func TestAdvice_WithoutAnAnswer(t *testing.T) {
 		{"no answer in time", hanging.URL, "no answer in time"},
 	}
 	for _, tt := range tests {
-		c := &Client{BaseURL: tt.url, Retries: -1, Timeout: 500 * time.Millisecond}
+		c := &Client{BaseURL: tt.url, Retries: -1, Timeout: time.Minute}
+		if tt.url == hanging.URL {
+			c.Timeout = 100 * time.Millisecond
+		}
 		if tt.name == "no such host" {
 			// What a resolver says: the test needs no network.
 			c.HTTP = &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
