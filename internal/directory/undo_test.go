@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -446,7 +447,7 @@ func TestAwait(t *testing.T) {
 				list []*roster.Event
 				err  error
 			}
-			answers := make(chan found)
+			answers := make(chan found, 3)
 			for range 3 {
 				go func() {
 					list, err := d.Await(t.Context(), after, 10)
@@ -456,7 +457,12 @@ func TestAwait(t *testing.T) {
 			res := create(t, writer, fmt.Sprintf(`{"userName":"u%d"}`, i))
 			var seq int64
 			for range 3 {
-				a := <-answers
+				var a found
+				select {
+				case a = <-answers:
+				case <-time.After(time.Minute):
+					t.Fatalf("nobody has seen %s", res.ID)
+				}
 				if a.err != nil || len(a.list) != 1 || a.list[0].Resource != res.ID {
 					t.Fatalf("waited for %s, got %v, %v", res.ID, a.list, a.err)
 				}
@@ -465,7 +471,7 @@ func TestAwait(t *testing.T) {
 			after = seq
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error)
+		ended := make(chan error, 1)
 		go func() {
 			list, err := d.Await(ctx, after, 10)
 			if len(list) > 0 {
@@ -474,8 +480,13 @@ func TestAwait(t *testing.T) {
 			ended <- err
 		}()
 		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("the end of its context: %v", err)
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("the end of its context: %v", err)
+			}
+		case <-time.After(time.Minute):
+			t.Error("it outlives its context")
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -265,7 +264,7 @@ func TestFind_WaitsForDelete(t *testing.T) {
 // blocked returns when some transaction of the database waits for a lock.
 func blocked(t *testing.T, dsn string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c, err := pgx.Connect(ctx, dsn)
 	if err != nil {

@@ -152,14 +152,25 @@ func hold(t *testing.T, db *DB) (release func()) {
 			t.Errorf("Update: %v", err)
 		}
 	})
-	<-entered
+	select {
+	case <-entered:
+	case <-time.After(patience):
+		t.Fatal("the writer does not begin")
+	}
 	return func() { close(leave); wg.Wait() }
 }
 
+// patience is how long any machine may need for what a test waits for.
+const patience = time.Minute
+
 // queued waits until n functions wait for the writer.
-func queued(db *DB, n int) {
-	for len(db.engine.(*sqliteEngine).writer.jobs) < n {
-		runtime.Gosched()
+func queued(t *testing.T, db *DB, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); len(db.engine.(*sqliteEngine).writer.jobs) < n; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Error("not all wait for the writer")
+			return // so that who holds it is let go
+		}
 	}
 }
 
@@ -179,7 +190,7 @@ func TestUpdate_GroupCommit(t *testing.T) {
 			}
 		})
 	}
-	queued(db, n)
+	queued(t, db, n)
 	release()
 	wg.Wait()
 	after := db.Stats()
@@ -199,7 +210,7 @@ func TestUpdate_GivenUpWhileWaiting(t *testing.T) {
 	ran := false
 	done := make(chan error)
 	go func() { done <- db.Update(ctx, func(store.Tx) error { ran = true; return nil }) }()
-	queued(db, 1)
+	queued(t, db, 1)
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) { // while the writer is still busy
 		t.Errorf("got %v, want context.Canceled", err)
@@ -276,7 +287,7 @@ func TestUpdate_CommitFails(t *testing.T) {
 			}
 		})
 	}
-	queued(db, n)
+	queued(t, db, n)
 	release()
 	wg.Wait()
 	if failures.Load() != 1 || runs.Load() != 2*n {
