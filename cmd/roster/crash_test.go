@@ -78,6 +78,8 @@ type ledger struct {
 	sent    map[string]bool   // the token of every write that was sent
 	acked   int               // how many of them were answered
 
+	fence string // the id of the directory that settle writes to
+
 	// What verify has read of the database.
 	seq     int64
 	stories map[string]*story // by the id of the user
@@ -268,6 +270,7 @@ func (e *crashEvent) token() string {
 // them, and them with what was sent and what was acknowledged.
 func (l *ledger) verify(t *testing.T, p *process) {
 	t.Helper()
+	p.settle(t, &l.fence)
 	l.readEvents(t, p)
 	for id, e := range l.entries {
 		s := l.stories[id]

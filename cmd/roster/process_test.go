@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
@@ -248,6 +249,37 @@ func (p *process) events(t *testing.T, path string) []crashEvent {
 		}
 	}
 	return events
+}
+
+// settle waits until the events of all that was done are there: PostgreSQL holds them
+// back while the transaction of anybody is open, such as that which erases old ones.
+// It makes users in a directory of its own, which fence is the id of, empty at first.
+func (p *process) settle(t *testing.T, fence *string) {
+	t.Helper()
+	must := func(path, body string) *httpAnswer {
+		t.Helper()
+		a, err := p.call(t.Context(), http.MethodPost, path, body)
+		if err != nil || a.status != http.StatusCreated {
+			t.Fatalf("%s: %v, %v", path, a, err)
+		}
+		return a
+	}
+	if *fence == "" {
+		*fence = must("/api/v1/directories", `{"name":"fence","ruleSet":"standard"}`).text("id")
+	}
+	id := must("/scim/directory/"+*fence+"/Users", fmt.Sprintf(`{"userName":%q}`, rand.Text())).text("id")
+	var page struct {
+		Events []*roster.Event `json:"events"`
+	}
+	api := "/api/v1/directories/" + *fence
+	p.read(t, api+"/users/"+id+"/history", &page)
+	if len(page.Events) != 1 {
+		t.Fatalf("got %d events of a new user", len(page.Events))
+	}
+	p.read(t, fmt.Sprintf("%s/events?wait=30&after=%d", api, page.Events[0].Seq-1), &page)
+	if len(page.Events) == 0 {
+		t.Fatal("a transaction is open, and does not end")
+	}
 }
 
 // A userList is a ListResponse, of which the ids are looked at.
