@@ -12,6 +12,8 @@
 //     runs; a node that was taken for dead stops what it does (see node.go).
 //   - A run is listed by directory through an index of our own (see query.go).
 //   - What ends with a node is kept nowhere (see run.go).
+//   - A run of which the database keeps nothing for a while has not failed, and one
+//     that was taken and is carried out by nobody begins again (see watch.go).
 //
 // What a step does may happen twice: when the node dies between the effect and the
 // moment in which its result is kept, and when a node that stood still goes on for

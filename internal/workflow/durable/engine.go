@@ -12,6 +12,7 @@ import (
 
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
 	"github.com/google/uuid"
+	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/internal/store"
 	"github.com/roster-scim/roster/internal/workflow"
 )
@@ -123,9 +124,14 @@ func Open(ctx context.Context, opts Options) (_ *Engine, err error) {
 			e.db.close()
 		}
 	}()
-	if e.dbos, err = e.db.context(ctx, "", callConns); err != nil {
+	if e.dbos, err = e.db.context(context.WithoutCancel(ctx), "", callConns); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			_ = dbos.Shutdown(e.dbos, shutdownTime)
+		}
+	}()
 	if err := e.checkKey(ctx); err != nil {
 		return nil, err
 	}
@@ -139,6 +145,9 @@ func Open(ctx context.Context, opts Options) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.beside.Go(func() { e.worker.watch(beside) })
+	if e.db.path == "" {
+		e.beside.Go(func() { e.worker.beats(beside) })
+	}
 	return e, nil
 }
 
@@ -251,39 +260,55 @@ func (e *Engine) Cancel(ctx context.Context, id string) error {
 	if ended(s.Status) {
 		return fmt.Errorf("cancel run: it has ended: %w", workflow.ErrState)
 	}
+	// Before it is cancelled: what begins after that is carried out for a Retry.
+	var here []*execution
+	if e.worker != nil {
+		here = e.worker.current().executions()
+	}
 	if err := dbos.CancelWorkflow(e.client(ctx), id); err != nil {
 		return fmt.Errorf("cancel run: %w", notFound(err))
 	}
-	if e.worker != nil {
-		e.worker.cancelled(id)
+	// DBOS passes over a run that has ended in between, without an error.
+	if s, err := e.status(ctx, id); err == nil && ended(s.Status) && statusOf(s.Status) != roster.RunCancelled {
+		return fmt.Errorf("cancel run: it has just ended: %w", workflow.ErrState)
+	}
+	for _, x := range here {
+		if x.id == id {
+			x.end(errCancelled)
+		}
 	}
 	return nil
 }
 
+// maxTries is how often Retry looks at a run that others change.
+const maxTries = 5
+
 // Retry implements workflow.Engine.
 func (e *Engine) Retry(ctx context.Context, id string, step int) error {
-	s, err := e.status(ctx, id)
-	if err != nil {
-		return fmt.Errorf("retry run: %w", err)
-	}
-	switch {
-	case step < 0:
+	if step < 0 {
 		return fmt.Errorf("retry run: there is no step %d", step)
-	case !ended(s.Status):
-		return fmt.Errorf("retry run: it has not ended: %w", workflow.ErrState)
-	case s.Status == dbos.WorkflowStatusSuccess:
-		return fmt.Errorf("retry run: it has succeeded: %w", workflow.ErrState)
 	}
-	// Not a resume: that does nothing to a run that has failed.
-	_, err = dbos.RewindWorkflow[[]byte](e.client(ctx), id, dbos.WithRewindStartStep(uint(step)), dbos.WithRewindQueue(queue))
-	if err != nil {
-		// DBOS has no error of its own for a run that somebody else has queued in between.
-		if s, failed := e.status(ctx, id); failed == nil && !ended(s.Status) {
-			return fmt.Errorf("retry run: it has not ended any more: %w", workflow.ErrState)
+	for tries := 1; ; tries++ {
+		s, err := e.status(ctx, id)
+		switch {
+		case err != nil:
+			return fmt.Errorf("retry run: %w", err)
+		case !ended(s.Status):
+			return fmt.Errorf("retry run: it has not ended: %w", workflow.ErrState)
+		case s.Status == dbos.WorkflowStatusSuccess:
+			return fmt.Errorf("retry run: it has succeeded: %w", workflow.ErrState)
 		}
-		return fmt.Errorf("retry run: %w", notFound(err))
+		// Not a resume: that does nothing to a run that has failed.
+		_, err = dbos.RewindWorkflow[[]byte](e.client(ctx), id, dbos.WithRewindStartStep(uint(step)), dbos.WithRewindQueue(queue))
+		if err == nil {
+			return nil
+		}
+		// DBOS has no error of its own for a run that somebody else has queued, and
+		// perhaps cancelled again, in between: so it is looked at again.
+		if tries == maxTries {
+			return fmt.Errorf("retry run: %w", notFound(err))
+		}
 	}
-	return nil
 }
 
 // notFound translates DBOS's error of a run that is not there.

@@ -47,6 +47,20 @@ func (w *worker) unregister(ctx context.Context, name string) {
 	}
 }
 
+// beats keeps the lease until ctx ends, whatever else the database lets hang.
+func (w *worker) beats(ctx context.Context) {
+	t := time.NewTicker(w.e.opts.Beat)
+	defer t.Stop()
+	for last := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			last = w.beat(ctx, last)
+		}
+	}
+}
+
 // beat renews the lease and looks for dead nodes. last is when it was renewed last;
 // it returns when that is now.
 func (w *worker) beat(ctx context.Context, last time.Time) time.Time {
@@ -68,7 +82,10 @@ func (w *worker) beat(ctx context.Context, last time.Time) time.Time {
 		w.e.opts.Log.Warn("cannot renew the lease of this node", "node", s.node, "error", err)
 		return last
 	}
-	if err := w.adopt(ctx); err != nil && ctx.Err() == nil {
+	// This must not keep the node from its next beat.
+	within, cancel := context.WithTimeout(ctx, w.e.opts.Dead/2)
+	defer cancel()
+	if err := w.adopt(within); err != nil && ctx.Err() == nil {
 		w.e.opts.Log.Warn("cannot look for the runs of dead nodes", "error", err)
 	}
 	return now
@@ -89,7 +106,7 @@ func (w *worker) again(ctx context.Context, s *session) {
 	w.life.Lock()
 	defer w.life.Unlock()
 	if w.closing {
-		s.cancel(workflow.ErrStopped, all)
+		s.cancel(workflow.ErrStopped)
 		return
 	}
 	w.e.opts.Log.Warn("this node stood still for so long that it counts as dead: its runs stop here and go on elsewhere", "node", s.node)
@@ -99,6 +116,16 @@ func (w *worker) again(ctx context.Context, s *session) {
 	if err := dbos.Shutdown(s.dbos, shutdownTime); err != nil {
 		w.e.opts.Log.Warn("the engine of workflows did not end in time", "error", err)
 	}
+	// Close waits for this, and may not wait for a database that is away.
+	ctx, cancel = context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-w.e.ended:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	name := newName(w.e.opts.Node)
 	for pause := w.e.opts.Beat; ; pause = min(2*pause, time.Minute) {
 		next, err := w.resume(ctx, s.node, name)
@@ -113,8 +140,6 @@ func (w *worker) again(ctx context.Context, s *session) {
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return
-		case <-w.e.ended:
 			return
 		}
 	}

@@ -123,7 +123,7 @@ func (e *Engine) fromStatus(s dbos.WorkflowStatus) (*workflow.EngineRun, error) 
 	}
 	switch {
 	case s.Status == dbos.WorkflowStatusMaxRecoveryAttemptsExceeded:
-		r.Error = fmt.Sprintf("the run was begun %d times, and each time the node that carried it out ended before the run did: it was given up, because it may be the reason", s.Attempts-1)
+		r.Error = fmt.Sprintf("the run was begun %d times, and each time the node that carried it out, or its database, failed before it ended: it was given up, because it may be the reason", s.Attempts-1)
 	case s.Status == dbos.WorkflowStatusError && s.Error != nil:
 		r.Error, err = e.openError(s.Error, s.ID)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
+	"github.com/roster-scim/roster/internal/secret"
 	"github.com/roster-scim/roster/internal/workflow"
 )
 
@@ -15,6 +16,7 @@ import (
 var (
 	errCancelled = errors.New("the run was cancelled")
 	errLost      = errors.New("the run is carried out by another node")
+	errNotKept   = errors.New("the database keeps nothing of the run")
 )
 
 // An execution is one attempt at a run, on one node.
@@ -61,7 +63,12 @@ func (s *session) carryOut(d dbos.Context, record []byte) (output []byte, err er
 	switch failed := x.failed.get(); {
 	case errors.Is(failed, errLost) || errors.Is(cause, errLost):
 		return nil, dbos.ErrConflictingWorkflowID
-	case errors.Is(cause, workflow.ErrStopped) && (err != nil || failed != nil):
+	case errors.Is(failed, errNotKept):
+		// DBOS writes nothing of it, as above: it has not failed, and is begun again as
+		// a stray.
+		e.opts.Log.Warn("a run stops here for now", "run", id, "error", failed)
+		return nil, dbos.ErrConflictingWorkflowID
+	case (errors.Is(cause, workflow.ErrStopped) || d.Err() != nil) && (err != nil || failed != nil):
 		// Not before all is at an end: what returns now has failed or succeeded.
 		s.end(x)
 		return nil, hold(d)
@@ -193,15 +200,17 @@ func (x *execution) result(k kept, err error) ([]byte, error) {
 	}
 	b, err := x.w.e.open(k.record, placeStep, x.id)
 	if err != nil {
-		return nil, x.fail(err)
+		return nil, x.failed.set(err)
 	}
 	return b, nil
 }
 
-// fail ends the attempt: no call begins any more. It returns what the body is told.
+// fail ends the attempt after an error of DBOS: no call begins any more. It returns
+// what the body is told.
 func (x *execution) fail(err error) error {
 	// DBOS words what fn returned as a failure of its own.
-	if u, ok := errors.AsType[*unkeptError](err); ok {
+	u, failed := errors.AsType[*unkeptError](err)
+	if failed {
 		err = u.error
 	}
 	switch cause := context.Cause(x.dbos); {
@@ -213,6 +222,20 @@ func (x *execution) fail(err error) error {
 		x.end(errCancelled)
 	case cause != nil:
 		err = fmt.Errorf("%w: %w", cause, err)
+	case !failed && !unmendable(err):
+		err = fmt.Errorf("%w: %w", errNotKept, err)
+		x.end(errNotKept)
 	}
 	return x.failed.set(err)
+}
+
+// unmendable reports whether an error of DBOS comes again with each attempt. The
+// others are those of its database.
+func unmendable(err error) bool {
+	for _, code := range []dbos.ErrorCode{dbos.ErrorCodeUnexpectedStep, dbos.ErrorCodeStepNondeterminism, dbos.ErrorCodeNonExistentWorkflow} {
+		if errors.Is(err, &dbos.Error{Code: code}) {
+			return true
+		}
+	}
+	return errors.Is(err, secret.ErrDamaged)
 }

@@ -124,15 +124,16 @@ func (codec) Decode(s *string) (any, error) {
 	}
 	text := (*s)[1:]
 	if (*s)[0] == 'i' {
-		return strconv.ParseInt(text, 10, 64)
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return n, nil
+		}
+		return nil, secret.ErrDamaged
 	}
 	b, err := base64.StdEncoding.DecodeString(text)
 	switch {
-	case err != nil:
-		return nil, err
-	case (*s)[0] == 'b':
+	case err == nil && (*s)[0] == 'b':
 		return b, nil
-	case (*s)[0] == 'k':
+	case err == nil && (*s)[0] == 'k':
 		return kept{record: b}, nil
 	}
 	return nil, secret.ErrDamaged

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/dbos-inc/dbos-transact-golang/dbos"
 	"github.com/google/uuid"
-	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/internal/workflow"
 )
 
@@ -20,10 +21,6 @@ const (
 	pollBusy = 10 * time.Millisecond
 	pollIdle = 200 * time.Millisecond
 )
-
-// watchTime is how often a node looks whether its runs were cancelled elsewhere, and
-// whether runs wait.
-const watchTime = time.Second
 
 // stopTime is how long bodies may take to return once their context has ended.
 const stopTime = 5 * time.Second
@@ -39,6 +36,8 @@ type worker struct {
 
 	mu      sync.Mutex
 	session *session
+
+	strays map[string]stray // by the run; of watch alone
 }
 
 // A session is a worker under one name.
@@ -78,10 +77,16 @@ func startWorker(ctx context.Context, e *Engine) (*worker, error) {
 	return w, nil
 }
 
-// start begins a session. The runs that the node had under this name before go on.
+// start begins a session, which outlives ctx. The runs that the node had under this
+// name before go on.
 func (w *worker) start(ctx context.Context, name string) (*session, error) {
 	e := w.e
-	d, err := e.db.context(ctx, name, e.opts.Concurrency+restConns)
+	// While it begins it ends with ctx, as DBOS waits for a database without end. By
+	// this cause DBOS does not cancel runs that may have begun already.
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	began := context.AfterFunc(ctx, func() { end(context.DeadlineExceeded) })
+	defer began()
+	d, err := e.db.context(life, name, e.opts.Concurrency+restConns)
 	if err != nil {
 		return nil, err
 	}
@@ -102,15 +107,25 @@ func (w *worker) start(ctx context.Context, name string) (*session, error) {
 	if err := dbos.Launch(d); err != nil {
 		return nil, err
 	}
+	if !began() {
+		_ = dbos.Shutdown(d, shutdownTime)
+		return nil, context.Cause(ctx)
+	}
 	return s, nil
 }
 
-// begin adds an execution; false when it must not go on.
+// begin adds an execution; false when it must not go on. One of the same run that is
+// still there has lost it: to a Retry that came before its end.
 func (s *session) begin(x *execution) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopped != nil {
 		return false
+	}
+	for other := range s.running {
+		if other.id == x.id {
+			other.end(errLost)
+		}
 	}
 	s.running[x] = true
 	return true
@@ -140,28 +155,18 @@ func (s *session) refuse(cause error) {
 	s.stopped = cause
 }
 
-// cancel ends the contexts of those executions that which selects.
-func (s *session) cancel(cause error, which func(*execution) bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for x := range s.running {
-		if which(x) {
-			x.end(cause)
-		}
+// cancel ends the contexts of all executions.
+func (s *session) cancel(cause error) {
+	for _, x := range s.executions() {
+		x.end(cause)
 	}
 }
 
-func all(*execution) bool { return true }
-
-// ids returns the runs under way.
-func (s *session) ids() []string {
+// executions returns those under way.
+func (s *session) executions() []*execution {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []string
-	for x := range s.running {
-		list = append(list, x.id)
-	}
-	return list
+	return slices.Collect(maps.Keys(s.running))
 }
 
 // stop ends a session: what runs may go on until ctx ends, and is then told to stop.
@@ -171,11 +176,15 @@ func (s *session) stop(ctx context.Context) {
 	case <-s.idle:
 	case <-ctx.Done():
 	}
-	s.cancel(workflow.ErrStopped, all)
+	s.cancel(workflow.ErrStopped)
 	select {
 	case <-s.idle:
 	case <-time.After(stopTime):
-		s.w.e.opts.Log.Warn("runs do not stop: they are begun again elsewhere while they go on", "runs", s.ids())
+		var ids []string
+		for _, x := range s.executions() {
+			ids = append(ids, x.id)
+		}
+		s.w.e.opts.Log.Warn("runs do not stop: they are begun again elsewhere while they go on", "runs", ids)
 	}
 }
 
@@ -184,100 +193,6 @@ func (w *worker) current() *session {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.session
-}
-
-// cancelled ends the execution of a run that was cancelled, if it is here.
-func (w *worker) cancelled(id string) {
-	w.current().cancel(errCancelled, func(x *execution) bool { return x.id == id })
-}
-
-// watch looks after runs and leases until ctx ends.
-func (w *worker) watch(ctx context.Context) {
-	var beats <-chan time.Time
-	if w.e.db.path == "" {
-		t := time.NewTicker(w.e.opts.Beat)
-		defer t.Stop()
-		beats = t.C
-	}
-	looks := time.NewTicker(watchTime)
-	defer looks.Stop()
-	last := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-looks.C:
-			if err := w.look(ctx); err != nil && ctx.Err() == nil {
-				w.e.opts.Log.Warn("cannot see which runs were cancelled", "error", err)
-			}
-			if err := w.pace(ctx); err != nil && ctx.Err() == nil {
-				w.e.opts.Log.Warn("cannot see whether runs wait", "error", err)
-			}
-		case <-beats:
-			last = w.beat(ctx, last)
-		}
-	}
-}
-
-// look ends the executions whose runs were cancelled, deleted, or taken over by
-// another node.
-func (w *worker) look(ctx context.Context) error {
-	s := w.current()
-	ids := s.ids()
-	if len(ids) == 0 {
-		return nil
-	}
-	list, err := w.e.find(ctx, ids, false)
-	if err != nil {
-		return err
-	}
-	mine := map[string]error{}
-	for _, st := range list {
-		switch {
-		case statusOf(st.Status) == roster.RunCancelled:
-			mine[st.ID] = errCancelled
-		case st.Status == dbos.WorkflowStatusPending && st.ExecutorID == s.node:
-			mine[st.ID] = nil
-		default:
-			mine[st.ID] = errLost
-		}
-	}
-	for _, id := range ids {
-		cause, ok := mine[id]
-		if !ok {
-			cause = errLost
-		}
-		if cause != nil {
-			s.cancel(cause, func(x *execution) bool { return x.id == id })
-		}
-	}
-	return nil
-}
-
-// pace sets how often nodes look for runs. It is one number for all of them, and
-// each finds the same one.
-func (w *worker) pace(ctx context.Context) error {
-	waiting, err := w.e.db.ids(ctx, `SELECT workflow_uuid FROM {}workflow_status WHERE queue_name = $1 AND status = $2 LIMIT 1`,
-		queue, string(dbos.WorkflowStatusEnqueued))
-	if err != nil {
-		return err
-	}
-	c := w.e.client(ctx)
-	q, err := dbos.RetrieveQueue(c, queue)
-	if err != nil {
-		return err
-	}
-	poll := pollIdle
-	if len(waiting) > 0 {
-		poll = pollBusy
-		if rate := w.e.opts.Rate; rate > 0 { // often enough for that
-			poll = min(max(poll, time.Second*time.Duration(w.e.opts.Concurrency)/time.Duration(2*rate)), pollIdle)
-		}
-	}
-	if q.GetPollingInterval() == poll {
-		return nil
-	}
-	return q.SetPollingInterval(c, poll)
 }
 
 // stop lets no run begin any more; what runs may go on until ctx ends.
@@ -291,8 +206,10 @@ func (w *worker) stop(ctx context.Context) {
 // close ends a worker that is stopped, and hands over what it has not ended.
 func (w *worker) close(ctx context.Context) {
 	s, e := w.current(), w.e
+	mark, cancel := context.WithTimeout(ctx, shutdownTime)
+	defer cancel()
 	// A run that is handed over in order has killed no node.
-	_, err := e.db.sql.ExecContext(ctx, e.db.text(`UPDATE {}workflow_status SET recovery_attempts = 0 WHERE executor_id = $1 AND status = $2`),
+	_, err := e.db.sql.ExecContext(mark, e.db.text(`UPDATE {}workflow_status SET recovery_attempts = 0 WHERE executor_id = $1 AND status = $2`),
 		s.node, string(dbos.WorkflowStatusPending))
 	if err != nil {
 		e.opts.Log.Warn("cannot mark the runs that stop here", "error", err)
@@ -301,6 +218,8 @@ func (w *worker) close(ctx context.Context) {
 		e.opts.Log.Warn("the engine of workflows did not end in time", "error", err)
 	}
 	if e.db.path == "" {
+		ctx, cancel := context.WithTimeout(ctx, shutdownTime)
+		defer cancel()
 		if err := w.release(ctx, s.node); err != nil {
 			e.opts.Log.Warn("cannot hand runs over: other nodes take them when this one counts as dead", "error", err)
 			return
