@@ -32,7 +32,8 @@ const (
 	restConns = 4
 )
 
-// shutdownTime bounds each part of the end of a DBOS context.
+// shutdownTime bounds each part of the end of a DBOS context, and what a node that
+// stops asks of its database.
 const shutdownTime = 5 * time.Second
 
 // A database holds the tables of DBOS.
@@ -115,7 +116,7 @@ func (d *database) migrate(ctx context.Context) error {
 	defer db.Close()
 	config := d.config("")
 	config.SkipMigrations = false
-	c, err := d.open(ctx, config, 2)
+	c, err := d.open(context.WithoutCancel(ctx), config, 2)
 	if err != nil {
 		if d.path != "" {
 			return fmt.Errorf("make its tables in %[1]s: %[2]w (when the file is damaged, move %[1]s and its -wal and -shm away: the next start makes a new one, without the runs that were in it)", d.path, err)
@@ -169,13 +170,14 @@ func (d *database) handle(ctx context.Context, config *dbos.Config, conns int) e
 	return err
 }
 
-// open returns a context of DBOS on connections of its own, which end with it.
+// open returns a context of DBOS on connections of its own, which are closed with it.
+// It lasts for as long as ctx: what DBOS does in it is tried again till then while
+// the database is away.
 func (d *database) open(ctx context.Context, config dbos.Config, conns int) (dbos.Context, error) {
 	if err := d.handle(ctx, &config, conns); err != nil {
 		return nil, err
 	}
-	// It outlives the call.
-	c, err := dbos.NewContext(context.WithoutCancel(ctx), config)
+	c, err := dbos.NewContext(ctx, config)
 	if err == nil {
 		return c, nil
 	}
@@ -187,7 +189,7 @@ func (d *database) open(ctx context.Context, config dbos.Config, conns int) (dbo
 	return nil, err
 }
 
-// context returns a context of DBOS that is not launched, for the runs of a node.
+// context is open for the runs of a node; it is not launched.
 func (d *database) context(ctx context.Context, executor string, conns int) (dbos.Context, error) {
 	c, err := d.open(ctx, d.config(executor), conns)
 	if err != nil && d.path == "" {
@@ -252,11 +254,15 @@ func sqliteURI(path string) string {
 // ends.
 func (d *database) lockFile(ctx context.Context) (err error) {
 	for _, path := range []string{d.path, d.path + ".lock"} {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-		if errors.Is(err, fs.ErrNotExist) {
+		// One that is there stays closed: the locks that this process has on a file end
+		// when it closes the file, whoever opened it.
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+		switch {
+		case errors.Is(err, fs.ErrExist):
+			continue
+		case errors.Is(err, fs.ErrNotExist):
 			return fmt.Errorf("the folder of %s is not there: %w", path, err)
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
 		if err := f.Close(); err != nil {

@@ -372,6 +372,17 @@ func countLines(t *testing.T, path string) map[string]int {
 	return n
 }
 
+// A file that this process tries to open again stays closed to others.
+func TestProcess_FileStaysLocked(t *testing.T) {
+	t.Parallel()
+	o := opener{t: t, keys: keyring(t), dsn: "sqlite:" + filepath.Join(t.TempDir(), "runs.db")}
+	o.node(nothing)
+	refused(t, o.options(nothing), "in use by another process")
+	if l := startChild(t, o.child("goes")).line("in use by another process", "open"); !strings.Contains(l, "in use") {
+		t.Errorf("another process: got %q", l)
+	}
+}
+
 // A run that kills its node each time is given up, and the others go on.
 func TestProcess_Poison(t *testing.T) {
 	onBoth(t, func(t *testing.T, o opener) {
