@@ -119,27 +119,18 @@ func TestNode_DatabaseHangs(t *testing.T) {
 	opts.Dead = 3 * time.Second
 	e := o.open(opts)
 	start(t, e, "r1")
-	<-begun
+	next(t, begun)
 	l.flow.Lock()
 	defer l.flow.Unlock()
-	limit := time.After(time.Minute)
 	for range 4 { // in longer than a lease holds
-		select {
-		case <-renewed:
-		case <-limit:
-			t.Fatal("the lease is not renewed")
-		}
+		next(t, renewed)
 	}
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
 		closeNow(t, e)
 	}()
-	select {
-	case <-closed:
-	case <-time.After(time.Minute):
-		t.Error("the node does not stop")
-	}
+	next(t, closed)
 }
 
 // Connections that are cut in whatever moment: no run fails of it, and none is lost.
@@ -213,13 +204,8 @@ func (b begun) several(ctx context.Context, x workflow.Execution) ([]byte, error
 // wait returns when n more steps have begun.
 func (b begun) wait(t *testing.T, n int) {
 	t.Helper()
-	limit := time.After(time.Minute)
 	for range n {
-		select {
-		case <-b:
-		case <-limit:
-			t.Fatal("no step begins")
-		}
+		next(t, b)
 	}
 }
 

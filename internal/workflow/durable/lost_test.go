@@ -21,17 +21,28 @@ func change(t *testing.T, e *Engine, text string, args ...any) {
 	}
 }
 
-// refuse has the database refuse new rows of a table, as a full disk does; the
-// function that it returns ends that.
-func refuse(t *testing.T, e *Engine, table string) (end func()) {
+// refuse has the database refuse results of steps and ends of runs, as a full disk
+// does; the function that it returns ends that.
+func refuse(t *testing.T, e *Engine) (end func()) {
 	t.Helper()
-	if e.db.path != "" {
-		change(t, e, `CREATE TRIGGER refusal BEFORE INSERT ON {}`+table+` BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
-		return func() { change(t, e, `DROP TRIGGER refusal`) }
+	begin, on := ` BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`, ``
+	if e.db.path == "" {
+		change(t, e, `CREATE FUNCTION {}refusal() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk is full'; END $$`)
+		begin, on = ` FOR EACH ROW EXECUTE FUNCTION {}refusal()`, ` ON {}`
 	}
-	change(t, e, `CREATE FUNCTION {}refusal() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'the disk is full'; END $$`)
-	change(t, e, `CREATE TRIGGER refusal BEFORE INSERT ON {}`+table+` FOR EACH ROW EXECUTE FUNCTION {}refusal()`)
-	return func() { change(t, e, `DROP TRIGGER refusal ON {}`+table) }
+	tables := []string{"operation_outputs", "workflow_output"}
+	for _, table := range tables {
+		change(t, e, `CREATE TRIGGER refusal_`+table+` BEFORE INSERT ON {}`+table+begin)
+	}
+	return func() {
+		for _, table := range tables {
+			if on != "" {
+				change(t, e, `DROP TRIGGER refusal_`+table+on+table)
+			} else {
+				change(t, e, `DROP TRIGGER refusal_`+table)
+			}
+		}
+	}
 }
 
 // A run that the database has for one of this node, and that nothing here carries
@@ -57,36 +68,36 @@ func TestEngine_Stray(t *testing.T) {
 // A run whose result, or whose end, the database refuses has not failed, and is not
 // forgotten: it goes on when the database does.
 func TestEngine_DatabaseRefuses(t *testing.T) {
-	for _, table := range []string{"operation_outputs", "workflow_output"} {
-		t.Run(table, func(t *testing.T) {
-			onBoth(t, func(t *testing.T, o opener) {
-				tries := make(chan struct{}, 100)
-				opts := o.options(func(ctx context.Context, x workflow.Execution) ([]byte, error) {
-					defer func() { tries <- struct{}{} }()
-					if err := x.Sleep(ctx, 0); err != nil {
-						return nil, err
-					}
-					return x.Do(ctx, "one", gives("1"))
-				})
-				opts.Dead = time.Second
-				e := o.open(opts)
-				end := refuse(t, e, table)
-				start(t, e, "r1")
-				for range 2 {
-					select {
-					case <-tries:
-					case <-time.After(time.Minute):
-						t.Fatal("the run is not begun again")
-					}
-				}
-				end()
-				r := wait(t, e, "r1")
-				equal(t, "status", r.Status, roster.RunSucceeded)
-				equal(t, "output", string(r.Output), "1")
-				equal(t, "steps", steps(t, e, "r1"), []string{"1 one 1"})
-			})
+	onBoth(t, func(t *testing.T, o opener) {
+		tries := make(chan string, 100)
+		opts := o.options(func(ctx context.Context, x workflow.Execution) ([]byte, error) {
+			defer func() { tries <- x.ID() }()
+			switch x.ID() {
+			case "sleep":
+				return nil, x.Sleep(ctx, 0)
+			case "step":
+				return x.Do(ctx, "one", gives("1"))
+			}
+			return nil, nil
 		})
-	}
+		opts.Dead = time.Second
+		e := o.open(opts)
+		end := refuse(t, e)
+		want := map[string][]string{"sleep": nil, "step": {"0 one 1"}, "end": nil}
+		for id := range want {
+			start(t, e, id)
+		}
+		begun := map[string]int{}
+		for begun["sleep"] < 2 || begun["step"] < 2 || begun["end"] < 2 {
+			begun[next(t, tries)]++
+		}
+		end()
+		for id, kept := range want {
+			r := wait(t, e, id)
+			equal(t, id, r.Status, roster.RunSucceeded)
+			equal(t, id, steps(t, e, id), kept)
+		}
+	})
 }
 
 // Whoever cancels and retries a run at the same moments: it has never failed, it
@@ -155,7 +166,7 @@ func TestEngine_CancelAtTheEnd(t *testing.T) {
 		for i := range 40 {
 			id := fmt.Sprintf("r%02d", i)
 			start(t, e, id)
-			<-ending
+			next(t, ending)
 			want := roster.RunCancelled
 			if err := e.Cancel(t.Context(), id); err != nil {
 				is(t, "Cancel", err, workflow.ErrState)

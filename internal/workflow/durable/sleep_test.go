@@ -18,8 +18,10 @@ func TestEngine_SleepGoesOn(t *testing.T) {
 		}
 		first := o.node(body)
 		start(t, first, "r1")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
 		ends := func(e *Engine) []string {
-			list, err := e.db.ids(t.Context(), `SELECT output FROM {}operation_outputs`)
+			list, err := e.db.ids(ctx, `SELECT output FROM {}operation_outputs`)
 			is(t, "read", err, nil)
 			return list
 		}
