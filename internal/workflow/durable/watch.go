@@ -25,7 +25,7 @@ func (w *worker) watch(ctx context.Context) {
 		}
 		within, cancel := context.WithTimeout(ctx, w.e.opts.Dead)
 		if err := w.look(within); err != nil && ctx.Err() == nil {
-			w.e.opts.Log.Warn("cannot see which runs were cancelled", "error", err)
+			w.e.opts.Log.Warn("cannot look after the runs of this node", "error", err)
 		}
 		if err := w.pace(within); err != nil && ctx.Err() == nil {
 			w.e.opts.Log.Warn("cannot see whether runs wait", "error", err)
