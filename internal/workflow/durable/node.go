@@ -37,11 +37,13 @@ func (w *worker) register(ctx context.Context, name string) error {
 	return err
 }
 
-// unregister gives it back.
+// unregister gives it back, also when ctx has ended.
 func (w *worker) unregister(ctx context.Context, name string) {
 	if w.e.db.path != "" {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
+	defer cancel()
 	if err := w.e.opts.Leases.DeleteLease(ctx, leasePrefix+name, w.holder); err != nil {
 		w.e.opts.Log.Warn("cannot give the lease of this node back: it runs out", "error", err)
 	}
@@ -145,8 +147,10 @@ func (w *worker) again(ctx context.Context, s *session) {
 	}
 }
 
-// resume begins a session under a new name.
+// resume begins a session under a new name. What hangs is given up, and tried again.
 func (w *worker) resume(ctx context.Context, old, name string) (*session, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.e.opts.Dead)
+	defer cancel()
 	if err := w.register(ctx, name); err != nil {
 		return nil, err
 	}
