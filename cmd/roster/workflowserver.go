@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -150,10 +151,49 @@ func newWorkflowShowCmd(g *globals) *cobra.Command {
 }
 
 func printWorkflow(g *globals, o outputFormat, w *roster.Workflow) error {
-	return newListing(g.stdout, o).one(w, [][2]string{
+	fields := [][2]string{
 		{"name", w.Name}, {"directory", w.Directory}, {"version", fmt.Sprint(w.Version)}, {"enabled", fmt.Sprint(w.Enabled)},
 		{"held", fmt.Sprint(w.Held)}, {"key", w.Key}, {"created", when(w.Created)}, {"modified", when(w.Modified)},
-	})
+	}
+	if o == outputTable {
+		fields = append(fields, fileFields(w.Source)...)
+	}
+	return newListing(g.stdout, o).one(w, fields)
+}
+
+// fileFields returns what people ask of the file of a workflow: what its runs are given and what
+// starts them; nothing of a file that only a newer server can read.
+func fileFields(source string) [][2]string {
+	f, err := workflow.Parse([]byte(source))
+	if err != nil {
+		return nil
+	}
+	var fields [][2]string
+	for _, in := range f.Inputs {
+		text := in.Type
+		if in.Required {
+			text += ", required"
+		}
+		if len(in.Default) > 0 {
+			text += ", default " + compact(in.Default)
+		}
+		if in.Values != nil {
+			text += ", one of " + strings.Join(in.Values, ", ")
+		}
+		fields = append(fields, [2]string{"input " + in.Name, text})
+	}
+	for _, t := range f.Triggers {
+		if t.Schedule != nil {
+			fields = append(fields, [2]string{"schedule", t.Schedule.Cron + ", " + cmp.Or(t.Schedule.TimeZone, "UTC")})
+			continue
+		}
+		text := cmp.Or(t.Event.ResourceType, "any type") + ": " + cmp.Or(strings.Join(t.Event.Operations, ", "), "any change")
+		if t.Event.Attributes != nil {
+			text += " of " + strings.Join(t.Event.Attributes, ", ")
+		}
+		fields = append(fields, [2]string{"event", text})
+	}
+	return fields
 }
 
 func newWorkflowEnableCmd(g *globals, enable bool) *cobra.Command {
@@ -268,8 +308,8 @@ func newWorkflowStartCmd(g *globals) *cobra.Command {
 		Short: "Start a run of a workflow on the server, and print its id",
 		Long: `Start a run of a workflow on the server, and print its id. roster run watch shows
 how it goes on; roster workflow run starts and watches it in one.`,
-		Example: `  roster workflow start offboard --input userId=ID
-  roster workflow start report --idempotency-key 2027-01 --wait 30s`,
+		Example: `  roster workflow start offboard --input userId=ID --input recipient=boss@corp.example
+  roster workflow start offboard --input-file inputs.json --idempotency-key 2027-01 --wait 30s`,
 		Args: oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := o.openDirectory(cmd.Context(), g)
@@ -309,7 +349,8 @@ func startOnServer(ctx context.Context, g *globals, c *client.Client, name strin
 	if s.Inputs, err = inputs.read(g, f); err != nil {
 		return nil, err
 	}
-	return c.Management().StartRun(ctx, c.Directory, name, s)
+	run, err := c.Management().StartRun(ctx, c.Directory, name, s)
+	return run, hint(err, http.StatusBadRequest, "roster workflow show %s, which lists its inputs", name)
 }
 
 func newWorkflowRunCmd(g *globals) *cobra.Command {
@@ -329,9 +370,10 @@ out once by this command itself: its local connection is the one in use, the oth
 are saved connections of their names, and its mails go by --mail. Ctrl-C cuts the
 run off. One that was cut off or has failed is kept, and --continue goes on with it,
 by the file with which it began, at the step that is not done.`,
-		Example: `  roster workflow run offboard --input userId=ID
+		Example: `  roster workflow run offboard --input userId=ID --input recipient=boss@corp.example
   roster workflow run offboard --input-file inputs.json -o json > run.json
-  roster workflow run ./offboard.yaml --input userId=ID --mail smtp://mail.corp.example:587
+  roster workflow run ./offboard.yaml --input-file inputs.json \
+      --mail smtp://mail.corp.example:587 --mail-from roster@corp.example
   roster workflow run --continue RUN`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if local.resume != "" {
