@@ -180,23 +180,26 @@ func Near(s string, names []string) string {
 	return best
 }
 
-// distance returns how many bytes must be put in, taken out or replaced to make
-// a of b.
+// distance returns how many bytes must be put in, taken out or replaced, or two
+// beside each other swapped, to make a of b.
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, row, next := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
+		next[0] = i + 1
 		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
+			if a[i] == b[j] {
+				next[j+1] = row[j]
+				continue
 			}
-			diagonal, row[j+1] = row[j+1], cost
+			next[j+1] = 1 + min(row[j], next[j], row[j+1])
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				next[j+1] = min(next[j+1], 1+before[j-1])
+			}
 		}
+		before, row, next = row, next, before
 	}
 	return row[len(b)]
 }
