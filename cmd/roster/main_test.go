@@ -90,13 +90,13 @@ func TestPrintDocument(t *testing.T) {
 	want := strings.Join([]string{
 		"userName         a\uFFFD[2Jda",
 		"active           false",
-		"schemas          urn:a",
 		"name.givenName   Ada",
 		"emails[work]     a@b (primary)",
 		"emails[1]        c@d",
 		`emails[2]        {"value":"e@f","display":"x"}`,
 		"urn:x:User:badge 7",
 		"nickName         -",
+		"schemas          urn:a",
 		"",
 	}, "\n")
 	if got := out.String(); squeeze(got) != squeeze(want) {

@@ -229,10 +229,22 @@ func when(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05Z")
 }
 
-// printDocument prints a JSON object as lines of path and value, in its order.
+// printDocument prints a JSON object as lines of path and value, in its order, but
+// for schemas: what people look for comes before them.
 func printDocument(w io.Writer, doc jsontext.Value) error {
 	t := newTable(w)
-	if err := documentRows(t, "", doc); err != nil {
+	var schemas jsontext.Value
+	err := eachMember(doc, func(name string, v jsontext.Value) error {
+		if name == "schemas" {
+			schemas = v
+			return nil
+		}
+		return documentRows(t, name, v)
+	})
+	if err == nil && schemas != nil {
+		err = documentRows(t, "schemas", schemas)
+	}
+	if err != nil {
 		return err
 	}
 	return t.flush()
@@ -243,7 +255,6 @@ func documentRows(t *table, path string, v jsontext.Value) error {
 	case '{':
 		return eachMember(v, func(name string, v jsontext.Value) error {
 			switch {
-			case path == "":
 			case strings.HasPrefix(path, "urn:"):
 				name = path + ":" + name
 			default:
