@@ -230,8 +230,12 @@ func modelOf(rec *roster.Directory) (*scim.Model, error) {
 }
 
 // NoDirectory is the 404 of an unknown directory, which is also that of one
-// that the caller's key does not open: the two must not be told apart.
+// that the caller's key does not open: the two must not be told apart. The id is
+// empty where the default directory was meant.
 func NoDirectory(id string) *scim.Error {
+	if id == "" {
+		return scim.Errorf(404, "", "no directory is named, and the default one, if there is one, is not that of the key: use /scim/directory/{directoryId}/")
+	}
 	return scim.Errorf(404, "", "Directory [%s] not found: check the id in the URL, and that the key is of this directory", clip(id))
 }
 

@@ -27,8 +27,12 @@ func (s *Server) authenticate(r *request) error {
 	header := r.Header.Get("Authorization")
 	scheme, token, _ := strings.Cut(header, " ")
 	token = strings.TrimSpace(token)
-	if header == "" || !strings.EqualFold(scheme, "bearer") || token == "" {
-		return scim.Errorf(401, "", "Unauthorized; the Authorization header is missing. Send the directory's key as: Authorization: Bearer rk_…")
+	if !strings.EqualFold(scheme, "bearer") || token == "" {
+		what := "is missing"
+		if header != "" {
+			what = "has no Bearer token"
+		}
+		return scim.Errorf(401, "", "Unauthorized; the Authorization header %s. Send the directory's key as: Authorization: Bearer rk_…", what)
 	}
 	if len(token) > 4096 {
 		return scim.Errorf(401, "", "Unauthorized; this is no key.")

@@ -53,7 +53,10 @@ func TestRoutes_DefaultDirectory(t *testing.T) {
 	d.get("/ServiceProviderConfig").want(200)
 	d.get("").has("totalResults", 1.0)
 	d.at("/scim/v2x").get("/Users").refused(404, "")
-	d.as(w.directory(t, scim.Standard).key).get("/Users").refused(404, "") // a key of another directory
+	foreign := d.as(w.directory(t, scim.Standard).key).get("/Users").refused(404, "")
+	if !strings.Contains(string(foreign.body), "use /scim/directory/{directoryId}/") {
+		t.Errorf("got %s", foreign.body)
+	}
 	d.do("DELETE", "/Users/"+id, nil).want(204)
 }
 

@@ -211,6 +211,11 @@ func TestE24_NoOrForeignKey(t *testing.T) {
 			}
 		}
 		d.get("/Users", "Authorization", "bEARER  "+d.key).want(200) // in any case
+		for auth, want := range map[string]string{"": "header is missing", "Bearer ": "has no Bearer token", d.key: "has no Bearer token", "Bearer rk_x": "the key is not known here"} {
+			if r := d.as("").get("/Users", "Authorization", auth).want(401); !strings.Contains(string(r.body), want) {
+				t.Errorf("%q: got %s, want %q", auth, r.body, want)
+			}
+		}
 
 		// A foreign directory and one that there is not: the same but for the id.
 		id := d.create(user("ada"))
