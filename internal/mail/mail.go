@@ -169,11 +169,11 @@ func (s *sender) Close() error { return nil }
 // String says where mails go, without a password.
 func (s *sender) String() string { return s.to.String() }
 
-// off is the sender of a server without mail.
+// off is the sender where no mail server is set.
 type off struct{}
 
 func (off) Send(context.Context, *Message) error {
-	return &Error{Stage: StageSettings, What: "no mail is sent: this server has no mail server", Next: "start it with --mail and --mail-from"}
+	return &Error{Stage: StageSettings, What: "no mail is sent: no mail server is set", Next: "give --mail and --mail-from"}
 }
 
 func (off) Close() error   { return nil }
