@@ -137,7 +137,11 @@ func (c *connection) key(g *globals) (string, error) {
 	}
 	key, err := g.secret("ROSTER_KEY", c.keyFile)
 	if err == nil && key == "" {
-		err = &usageError{&hintedError{errors.New("no key: no connection is in use, ROSTER_KEY is not set and there is no --key-file"), "roster connection add NAME"}}
+		why := &hintedError{errors.New("no key: no connection is in use, ROSTER_KEY is not set and there is no --key-file"), "roster connection add NAME"}
+		if c.flags.Changed("url") {
+			why = &hintedError{errors.New("no key: with --url no connection is read, ROSTER_KEY is not set and there is no --key-file"), "--key-file, ROSTER_KEY, or --connection in the place of --url"}
+		}
+		err = &usageError{why}
 	}
 	return key, err
 }
