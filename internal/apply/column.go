@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/roster-scim/roster/action"
 	"github.com/roster-scim/roster/scim"
 )
 
@@ -110,30 +111,63 @@ func columnOf(t *scim.Type, name string, mapping map[string]string) (column, err
 
 // attrOf returns the attribute that a person calls name.
 func attrOf(t *scim.Type, name string) (*scim.Attr, error) {
+	found := findAttr(t, name)
+	switch len(found) {
+	case 1:
+		return t.Attr(found[0]), nil
+	case 0:
+		return nil, &unknownError{name, nearAttr(t, name)}
+	}
+	return nil, fmt.Errorf("it can be %s: choose with --map '%s=ATTRIBUTE'", strings.Join(found, " or "), name)
+}
+
+// findAttr returns the paths of the attributes that a person may call name.
+func findAttr(t *scim.Type, name string) (found []string) {
 	if a := t.Attr(strings.TrimSpace(name)); a != nil {
-		return a, nil
+		return []string{a.Path}
 	}
 	plain := plainName(name)
 	if path, ok := shortNames[plain]; ok && t.Attr(path) != nil {
-		return t.Attr(path), nil
+		return []string{path}
 	}
-	var found []string
 	for _, a := range t.Attributes() {
 		up := a.Above()
 		if plainName(a.Path) == plain {
-			return a, nil
+			return []string{a.Path}
 		}
 		if plainName(a.Name) == plain && up != nil && !up.MultiValued && up.Path != "meta" && !a.Extension {
 			found = append(found, a.Path)
 		}
 	}
-	switch len(found) {
-	case 1:
-		return t.Attr(found[0]), nil
-	case 0:
-		return nil, fmt.Errorf("the directory has no such attribute: name one with --map '%s=ATTRIBUTE', or pass the column over with --map '%s=-'", name, name)
+	return found
+}
+
+// nearAttr returns what a person who wrote name may have meant, "" where that is
+// no mistyping.
+func nearAttr(t *scim.Type, name string) string {
+	names := slices.Sorted(maps.Keys(shortNames))
+	for _, a := range t.Attributes() {
+		names = append(names, a.Path, a.Name)
 	}
-	return nil, fmt.Errorf("it can be %s: choose with --map '%s=ATTRIBUTE'", strings.Join(found, " or "), name)
+	near := action.Near(name, names)
+	if len(findAttr(t, near)) != 1 {
+		return ""
+	}
+	return near
+}
+
+// An unknownError is that of a name that no attribute has.
+type unknownError struct {
+	name string
+	near string // what may be meant, or ""
+}
+
+func (e *unknownError) Error() string {
+	text := fmt.Sprintf("the directory has no such attribute: name one with --map '%s=ATTRIBUTE'", e.name)
+	if e.near != "" {
+		text = fmt.Sprintf("the directory has no such attribute: did you mean %s? Then give --map '%s=%[1]s'", e.near, e.name)
+	}
+	return text + fmt.Sprintf(", or pass the column over with --map '%s=-'", e.name)
 }
 
 // clearCell is the cell that clears.

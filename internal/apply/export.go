@@ -38,6 +38,14 @@ func Export(ctx context.Context, d *Directory, w io.Writer, o ExportOptions) (in
 	var only []column
 	for _, name := range o.Attributes {
 		c, err := columnOf(d.Type, name, nil)
+		var unknown *unknownError
+		if errors.As(err, &unknown) {
+			text := fmt.Sprintf("--attributes: the directory has no attribute %q", clip(name))
+			if unknown.near != "" {
+				text += fmt.Sprintf(": did you mean %s?", unknown.near)
+			}
+			return 0, oneFault(0, text)
+		}
 		if err != nil {
 			return 0, oneFault(0, err.Error())
 		}

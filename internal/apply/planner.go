@@ -242,7 +242,11 @@ func (p *planner) row(ctx context.Context, m *rowMatch) error {
 		return nil
 	}
 	if err := p.d.fill(s, doc); err != nil && (!p.o.Compare || s.Op != Create) {
-		p.faults.add(row.Line, "%s", wordsOf(err))
+		who := ""
+		if s.Op == Create { // perhaps somebody else was meant
+			who = "nobody in the directory matches it, so that it is a new person: "
+		}
+		p.faults.add(row.Line, "%s%s", who, wordsOf(err))
 		return nil
 	}
 	p.renamed(s)

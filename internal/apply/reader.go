@@ -95,6 +95,8 @@ func NewReader(in io.Reader, t *scim.Type, o ReadOptions) (*Reader, error) {
 		}
 	case bytes.HasPrefix(start, []byte("\xFF\xFE")), bytes.HasPrefix(start, []byte("\xFE\xFF")):
 		return nil, oneFault(1, "the file is UTF-16: save it as UTF-8")
+	case bytes.HasPrefix(start, []byte("PK\x03")):
+		return nil, oneFault(0, "the file is a spreadsheet, or another archive: save it as CSV in UTF-8")
 	}
 	head, _ := buf.Peek(32 << 10) // shorter at the end of the file
 	trimmed := bytes.TrimSpace(head)
@@ -210,7 +212,7 @@ func (r *Reader) openCSV(buf *bufio.Reader, head []byte) error {
 		}
 		r.columns = append(r.columns, c)
 	}
-	if len(given) == 0 && len(faults.List) == 0 {
+	if len(given) == 0 {
 		faults.add(1, "no column names an attribute: the first line must hold their names")
 	}
 	return faults.err()
@@ -251,11 +253,7 @@ func (r *Reader) fault(err error) error {
 	case errors.Is(err, io.EOF):
 		return io.EOF
 	case errors.As(err, &pe):
-		text := pe.Err.Error()
-		if errors.Is(pe.Err, csv.ErrFieldCount) {
-			return &Fault{pe.StartLine, fmt.Sprintf("it has not the %d cells of the header", len(r.Header))}
-		}
-		return oneFault(pe.StartLine, text)
+		return oneFault(pe.StartLine, pe.Err.Error())
 	}
 	return fmt.Errorf("read the file: %w", err)
 }
@@ -263,6 +261,14 @@ func (r *Reader) fault(err error) error {
 func (r *Reader) nextCSV() (*Row, error) {
 	for {
 		cells, err := r.csv.Read()
+		if errors.Is(err, csv.ErrFieldCount) {
+			line, _ := r.csv.FieldPos(0)
+			text := fmt.Sprintf("expected %d cells as in the header, got %d", len(r.Header), len(cells))
+			if len(cells) > len(r.Header) {
+				text += fmt.Sprintf(": put a cell that has %q in it in quotes", r.Comma)
+			}
+			return nil, &Fault{line, text}
+		}
 		if err != nil {
 			return nil, r.fault(err)
 		}
