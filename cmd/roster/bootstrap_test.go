@@ -135,3 +135,14 @@ func TestBootstrap_MadeKey(t *testing.T) {
 	}
 	s.finish(t, syscall.SIGTERM, exitOK)
 }
+
+// Who has taken the standard rules is not told to make a directory with them.
+func TestBootstrap_StandardRules(t *testing.T) {
+	t.Parallel()
+	s := serve(t, []string{"ROSTER_BOOTSTRAP_KEY="}, "--data", filepath.Join(t.TempDir(), "data"), "--rule-set", "standard")
+	s.log.await(t, s.ended, "--title CTO --keep\n\n")
+	s.finish(t, syscall.SIGTERM, exitOK)
+	if text := s.log.String(); !strings.Contains(text, "rule set standard") || strings.Contains(text, "directory create") {
+		t.Errorf("got %s", text)
+	}
+}

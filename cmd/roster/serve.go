@@ -27,6 +27,7 @@ import (
 	"github.com/roster-scim/roster/internal/server"
 	"github.com/roster-scim/roster/internal/store/sqlstore"
 	"github.com/roster-scim/roster/internal/workflow"
+	"github.com/roster-scim/roster/scim"
 )
 
 // serveOptions are the settings of a server. Their defaults are those of the
@@ -432,10 +433,13 @@ The key is shown this once. Try it:
   roster user create --user-name ada@corp.example --email ada@corp.example --title Engineer --department Research
   roster user update ID --title CTO --keep
 
-Entra ID, Okta and other SCIM clients want a directory with the standard rules:
+`, s.directory.ID, s.directory.RuleSet, base, s.dirs.Org(), s.key, s.key, base, s.key, s.url)
+	if s.directory.RuleSet == scim.Atlassian {
+		fmt.Fprint(w, `Entra ID, Okta and other SCIM clients want a directory with the standard rules:
 roster directory create "Okta" --rule-set standard
 
-`, s.directory.ID, s.directory.RuleSet, base, s.dirs.Org(), s.key, s.key, base, s.key, s.url)
+`)
+	}
 }
 
 // registerStats shows what the database has done.
