@@ -251,7 +251,7 @@ func actionHint(err error, m *action.Manifest, in action.Input) error {
 		err = hint(err, http.StatusUnauthorized, "the key of the organisation, which is not that of a directory (on a Roster an operator key)")
 		return hint(err, http.StatusForbidden, "the key of the organisation, which is not that of a directory (on a Roster an operator key)")
 	case userID != nil:
-		return changed(noUser(err), plain(userID))
+		return changed(noUser(err, plain(userID)), plain(userID))
 	case groupID != nil:
 		err = hint(err, http.StatusNotFound, `roster group list, and roster user list for its members`)
 		return hint(err, http.StatusPreconditionFailed, "roster group get %s, to see what it is now", plain(groupID))

@@ -138,9 +138,9 @@ nothing. roster undo takes a run back.`,
   roster apply people.csv --out plan.json
   roster apply plan.json --yes
   roster apply --resume 20260131-120000-abcdef`,
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if (len(args) == 1) == (o.resume != "") {
+			if len(args) > 1 || (len(args) == 1) == (o.resume != "") {
 				return usagef("give one FILE (- for standard input), or --resume RUN")
 			}
 			if o.resume != "" {

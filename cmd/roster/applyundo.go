@@ -45,9 +45,9 @@ do it again.`,
   roster undo 20260131-120000-abcdef --dry-run
   roster events tail
   roster undo 42 --dry-run`,
-		Args: cobra.MaximumNArgs(1),
+		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if (len(args) == 1) == o.list {
+			if len(args) > 1 || (len(args) == 1) == o.list {
 				return usagef("give one RUN or EVENT, or --list")
 			}
 			if o.list {

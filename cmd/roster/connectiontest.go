@@ -28,10 +28,10 @@ command acts on tests its own connection NAME, from where it stands.`,
 		Example: `  roster connection test
   roster connection test cloud -o json
   roster connection test cloud --server`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: completeConnections(g),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.server {
+			if o.server || len(args) > 1 {
 				if err := oneArg(cmd, args); err != nil {
 					return err
 				}

@@ -39,8 +39,13 @@ e-mail address. The exit code is 0 when the two are the same and 2 when not.`,
 		Example: `  roster diff people.csv
   roster diff cloud copy -o json
   roster diff people.csv cloud --ignore-extra`,
-		Args: cobra.RangeArgs(1, 2),
-		RunE: func(cmd *cobra.Command, args []string) error { return runDiff(cmd.Context(), g, o, args) },
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 || len(args) > 2 {
+				return usagef("give a FILE or a CONNECTION to compare with the directory, or two to compare")
+			}
+			return runDiff(cmd.Context(), g, o, args)
+		},
 	}
 	f := cmd.Flags()
 	o.addDirectoryFlags(f)

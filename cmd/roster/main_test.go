@@ -104,6 +104,16 @@ func TestPrintDocument(t *testing.T) {
 	}
 }
 
+// An error of several lines, some of them indented, is lines of text.
+func TestComplain(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	complain(&out, "no database:\n\t127.0.0.1:1: refused\n\t127.0.0.1:1: refused\na\x1b[2Jb")
+	if got, want := out.String(), "roster: no database:\nroster: 127.0.0.1:1: refused\nroster: a\uFFFD[2Jb\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // squeeze makes every run of blanks one.
 func squeeze(s string) string {
 	lines := strings.Split(s, "\n")

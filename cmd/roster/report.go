@@ -147,7 +147,7 @@ func report(g *globals, cmd *cobra.Command, err error) {
 func complain(w io.Writer, text string) {
 	said := ""
 	for line := range strings.Lines(text) {
-		if line = printable(strings.TrimSuffix(line, "\n")); line != said {
+		if line = printable(strings.TrimSpace(line)); line != said {
 			fmt.Fprintln(w, "roster:", line)
 		}
 		said = line

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,8 +28,14 @@ type userOptions struct {
 	id     string
 }
 
-func noUser(err error) error {
-	return hint(err, http.StatusNotFound, `roster user list --filter 'userName eq "NAME"'`)
+// noUser adds to a 404 how an id is found: by the userName, where that was given as
+// the id.
+func noUser(err error, id string) error {
+	name := "NAME"
+	if strings.Contains(id, "@") && !strings.ContainsAny(id, `"'\`) {
+		name = id
+	}
+	return hint(err, http.StatusNotFound, `roster user list --filter 'userName eq "%s"'`, name)
 }
 
 // printUser prints a user as the service sent it.
@@ -75,7 +82,7 @@ func runUserHistory(ctx context.Context, g *globals, o *userOptions) error {
 	l := newListing(g.stdout, o.output, "VERSION", "AT", "OPERATION", "KEY", "REQUEST", "ATTRIBUTE", "BEFORE", "AFTER")
 	for e, err := range c.Management().History(ctx, c.Directory, o.id, 0) {
 		if err != nil {
-			return noUser(err)
+			return noUser(err, o.id)
 		}
 		switch o.output {
 		case outputTable:

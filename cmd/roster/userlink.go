@@ -39,7 +39,7 @@ func runUserUnlink(ctx context.Context, g *globals, o *userOptions) error {
 		return err
 	}
 	if err := c.Organization(org).Unlink(ctx, c.Directory, o.id); err != nil {
-		return noUser(err)
+		return noUser(err, o.id)
 	}
 	_, err = fmt.Fprintf(g.stderr, "Unlinked user %s.\n", printable(o.id))
 	return err
@@ -69,7 +69,7 @@ func runUserLink(ctx context.Context, g *globals, o *userOptions) error {
 	}
 	u, err := c.Management().Link(ctx, c.Directory, o.id)
 	if err != nil {
-		return noUser(err)
+		return noUser(err, o.id)
 	}
 	return printUser(g, o.output, u)
 }
