@@ -175,12 +175,13 @@ func (s *Service) engineRun(ctx context.Context, directory, id string) (*EngineR
 	return e, err
 }
 
-// AwaitRun is GetRun that waits until the run has ended, or ctx ends.
+// AwaitRun is GetRun that waits until the run has ended, or ctx ends. That ctx ends
+// is no error, in the middle of a look neither.
 func (s *Service) AwaitRun(ctx context.Context, directory, id string) (*roster.Run, error) {
-	if _, err := s.engineRun(ctx, directory, id); err != nil {
-		return nil, err
+	_, err := s.engineRun(ctx, directory, id)
+	if err == nil {
+		_, err = s.Engine.Wait(ctx, directory, id)
 	}
-	_, err := s.Engine.Wait(ctx, directory, id)
 	if err != nil && ctx.Err() == nil {
 		return nil, err
 	}
@@ -188,37 +189,39 @@ func (s *Service) AwaitRun(ctx context.Context, directory, id string) (*roster.R
 }
 
 // FollowRun is GetRun that waits until something of the run is otherwise than it
-// was when it was called, or ctx ends.
+// was when it was called, or ctx ends. That ctx ends is no error, in the middle of a
+// look neither.
 func (s *Service) FollowRun(ctx context.Context, directory, id string) (*roster.Run, error) {
 	const look = 250 * time.Millisecond
-	first, err := s.GetRun(ctx, directory, id)
+	first, err := s.GetRun(context.WithoutCancel(ctx), directory, id)
 	if err != nil || Final(first.Status) {
 		return first, err
 	}
 	steps, err := s.Engine.Steps(ctx, id)
-	if err != nil {
-		return nil, err
-	}
 	tick := time.NewTicker(look)
 	defer tick.Stop()
-	for {
+	for err == nil {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return first, nil
 		}
-		e, err := s.engineRun(ctx, directory, id)
-		if err != nil {
-			return nil, err
+		var e *EngineRun
+		if e, err = s.engineRun(ctx, directory, id); err != nil {
+			break
 		}
-		now, err := s.Engine.Steps(ctx, id)
-		if err != nil {
-			return nil, err
+		var now []StepResult
+		if now, err = s.Engine.Steps(ctx, id); err != nil {
+			break
 		}
 		if e.Status != first.Status || len(now) != len(steps) {
-			return s.GetRun(ctx, directory, id)
+			return s.GetRun(context.WithoutCancel(ctx), directory, id)
 		}
 	}
+	if ctx.Err() != nil {
+		return first, nil
+	}
+	return nil, err
 }
 
 // A RunList selects runs of a directory.
