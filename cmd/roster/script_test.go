@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -30,6 +31,7 @@ import (
 //
 //	server [FLAG…]           starts roster serve, and sets ROSTER_URL and ROSTER_KEY
 //	code N PROGRAM [ARG…]    runs a program that must end with the exit code N
+//	until TEXT PROGRAM [ARG…] runs a program again and again until its stdout matches a regular expression
 //	set VAR MEMBER           sets VAR to a member of the JSON object on stdout
 //	line VAR                 sets VAR to the one line on stdout
 //	sink VAR [USER PASSWORD] starts a mail server, with a login or without, and sets VAR to its address
@@ -54,6 +56,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"server":   scriptServer,
 			"code":     scriptCode,
+			"until":    scriptUntil,
 			"set":      scriptSet,
 			"line":     scriptLine,
 			"site":     scriptSite,
@@ -222,6 +225,23 @@ func scriptCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("got exit code %d, want %d", got, want)
+	}
+}
+
+func scriptUntil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until TEXT PROGRAM [ARG…]")
+	}
+	want, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(processPatience); ; {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if want.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("no match for %q in stdout", args[0])
+		}
 	}
 }
 
