@@ -46,7 +46,7 @@ func workflowCrash(t *testing.T, db string, kills int) {
 	keys := filepath.Join(t.TempDir(), "secret.key")
 	succeed(t, nil, "secret-key", "create", keys)
 	begin := func() *process {
-		return startProcess(t, nil, "--db", db, "--secret-key-file", keys, "--node-timeout", "2s")
+		return startProcess(t, nil, "--db", db, "--secret-key-file", keys, "--node-timeout", "6s")
 	}
 	p := begin()
 	deployment, err := json.Marshal(map[string]string{"source": onUser})
