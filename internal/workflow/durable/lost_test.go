@@ -176,3 +176,40 @@ func TestEngine_CancelAtTheEnd(t *testing.T) {
 		}
 	})
 }
+
+// A run that another process cancels, and retries before the node that carries it
+// out has seen that, is not carried out twice at once: the first execution ends while
+// the second one is under way.
+func TestEngine_RetryElsewhere(t *testing.T) {
+	t.Parallel()
+	o := onPostgres(t)
+	begun, causes, seen := make(chan string), make(chan error), make(chan bool)
+	var executions atomic.Int64
+	e := o.node(func(ctx context.Context, x workflow.Execution) ([]byte, error) {
+		return x.Do(ctx, "one", func(ctx context.Context) ([]byte, error) {
+			if executions.Add(1) == 1 {
+				begun <- ""
+				<-ctx.Done()
+				causes <- context.Cause(ctx)
+				return nil, ctx.Err()
+			}
+			select {
+			case <-seen:
+			case <-ctx.Done():
+			}
+			return []byte("fine"), ctx.Err()
+		})
+	})
+	opts := o.options(nil)
+	opts.Work = false
+	api := o.open(opts)
+	start(t, api, "r1")
+	next(t, begun)
+	is(t, "Cancel", api.Cancel(t.Context(), "r1"), nil)
+	is(t, "Retry", api.Retry(t.Context(), "r1", 0), nil)
+	if cause := next(t, causes); !errors.Is(cause, errLost) && !errors.Is(cause, errCancelled) {
+		t.Errorf("cause: got %v", cause)
+	}
+	close(seen)
+	equal(t, "output", string(wait(t, e, "r1").Output), "fine")
+}
