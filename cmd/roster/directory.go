@@ -18,7 +18,8 @@ import (
 
 func newDirectoryCmd(g *globals) *cobra.Command {
 	return newGroup("directory", "Make, list, change and remove the directories of a Roster",
-		newDirectoryCreateCmd(g), newDirectoryListCmd(g), newDirectoryShowCmd(g), newDirectoryUpdateCmd(g), newDirectoryDeleteCmd(g))
+		newDirectoryCreateCmd(g), newDirectoryListCmd(g), newDirectoryShowCmd(g), newDirectoryUpdateCmd(g), newDirectoryDeleteCmd(g),
+		newDirectoryRequestsCmd(g))
 }
 
 type directoryCreateOptions struct {
@@ -36,7 +37,8 @@ func newDirectoryCreateCmd(g *globals) *cobra.Command {
 		Short: "Make a directory",
 		Long: `Make a directory. Its rule set says how strictly it reads SCIM: atlassian, as
 Atlassian's service does; standard, for Entra ID, Okta and the others; strict, to
-the letter of the RFC.`,
+the letter of the RFC. A rule of its own differs from the set: docs/rules.md has them
+all, and each server in its /api/v1/openapi.json.`,
 		Example: `  roster directory create people --rule-set standard
   roster directory create sandbox --rule maxPage=50 --rule missingMember=ignore`,
 		Args: oneArg,
