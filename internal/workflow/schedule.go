@@ -48,7 +48,7 @@ func (s *Schedule) parse() (*timetable, error) {
 	}
 	parsed, err := cronParser.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf(`%q is no cron expression: it is five fields, minute hour day month weekday, such as "30 7 * * mon-fri"`, s.Cron)
+		return nil, fmt.Errorf(`%q is no cron expression: it is five fields, minute (0-59) hour (0-23) day (1-31) month (1-12) weekday (0-6, sun-sat), such as "30 7 * * mon-fri"`, s.Cron)
 	}
 	spec := parsed.(*cron.SpecSchedule) // what it makes of fields
 	spec.Location = time.UTC

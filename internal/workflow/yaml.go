@@ -109,7 +109,11 @@ func readYAML(source []byte) (d *document, root *node) {
 		if strings.Contains(d.line(at.Line), "${{") {
 			cure = "; within { } and [ ], a text with ${{ }} must be in quotes"
 		}
-		d.fault(at.Line, at.Column, "this is no YAML: %s%s", syntax.GetMessage(), cure)
+		what := syntax.GetMessage()
+		if line := d.line(at.Line); strings.Contains(line[:len(line)-len(strings.TrimLeft(line, " \t"))], "\t") {
+			what = "the line begins with a tab: indent with spaces"
+		}
+		d.fault(at.Line, at.Column, "this is no YAML: %s%s", what, cure)
 		return d, nil
 	case err != nil:
 		d.fault(1, 1, "this is no YAML: %v", err)
