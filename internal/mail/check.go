@@ -147,7 +147,7 @@ func (s *sender) allows(a address) bool {
 // checkContent checks the bodies and attachments.
 func checkContent(m *Message, e *envelope) error {
 	if m.Text == "" && m.HTML == "" {
-		return fmt.Errorf("it has no body: give a text")
+		return fmt.Errorf("it has no body: its text came out empty, or there is none")
 	}
 	if !utf8.ValidString(m.Text) || !utf8.ValidString(m.HTML) {
 		return fmt.Errorf("its body is not UTF-8")
