@@ -141,7 +141,7 @@ func TestSend_Folder(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := (&sink.Message{Data: data}).Parse()
-	if err != nil || got.Text != "Hello\n" || got.Header.Get("Message-Id") != "<run-1.mail@roster>" {
+	if err != nil || got.Text != "Hello\n" || got.Header.Get("Message-Id") != "<run-1.mail@corp.example>" {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if err := os.RemoveAll(dir); err != nil {

@@ -45,7 +45,7 @@ func TestSend_PartByPart(t *testing.T) {
 	headers := map[string]string{
 		"From": "Łukasz from Roster <roster@corp.example>", "To": `"Ada Lovelace" <ada@corp.example>, <bob@corp.example>`,
 		"Reply-To": "<help@corp.example>", "Subject": strings.TrimSpace(m.Subject),
-		"Message-Id": "<run-1.mail@roster.example>", "Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All", "Mime-Version": "1.0",
+		"Message-Id": "<run-1.mail@corp.example>", "Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "All", "Mime-Version": "1.0",
 	}
 	for name, want := range headers {
 		if value, err := got.Get(name); err != nil || value != want {
@@ -446,7 +446,7 @@ func TestSend_OtherProcess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Text != "Hello\n" || got.Header.Get("Message-Id") != "<run-1.mail@roster>" {
+		if got.Text != "Hello\n" || got.Header.Get("Message-Id") != "<run-1.mail@corp.example>" {
 			t.Errorf("got:\n%s", m.Data)
 		}
 	}
