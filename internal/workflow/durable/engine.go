@@ -280,7 +280,7 @@ func (e *Engine) Cancel(ctx context.Context, id string) error {
 	return nil
 }
 
-// maxTries is how often Retry looks at a run that others change.
+// maxTries is how often Retry tries what fails though nobody has changed the run.
 const maxTries = 5
 
 // Retry implements workflow.Engine.
@@ -288,6 +288,7 @@ func (e *Engine) Retry(ctx context.Context, id string, step int) error {
 	if step < 0 {
 		return fmt.Errorf("retry run: there is no step %d", step)
 	}
+	var seen time.Time
 	for tries := 1; ; tries++ {
 		s, err := e.status(ctx, id)
 		switch {
@@ -297,14 +298,18 @@ func (e *Engine) Retry(ctx context.Context, id string, step int) error {
 			return fmt.Errorf("retry run: it has not ended: %w", workflow.ErrState)
 		case s.Status == dbos.WorkflowStatusSuccess:
 			return fmt.Errorf("retry run: it has succeeded: %w", workflow.ErrState)
+		case tries > 1 && !s.UpdatedAt.Equal(seen):
+			return fmt.Errorf("retry run: others have queued and ended it again: %w", workflow.ErrState)
 		}
+		seen = s.UpdatedAt
 		// Not a resume: that does nothing to a run that has failed.
 		_, err = dbos.RewindWorkflow[[]byte](e.client(ctx), id, dbos.WithRewindStartStep(uint(step)), dbos.WithRewindQueue(queue))
 		if err == nil {
 			return nil
 		}
 		// DBOS has no error of its own for a run that somebody else has queued, and
-		// perhaps cancelled again, in between: so it is looked at again.
+		// perhaps cancelled again, in between: so it is looked at again, also because
+		// two changes may be of one millisecond.
 		if tries == maxTries {
 			return fmt.Errorf("retry run: %w", notFound(err))
 		}
