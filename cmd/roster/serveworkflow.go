@@ -12,6 +12,7 @@ import (
 
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/client"
+	"github.com/roster-scim/roster/internal/mail"
 	"github.com/roster-scim/roster/internal/workflow"
 	"github.com/roster-scim/roster/internal/workflow/durable"
 	"github.com/roster-scim/roster/scim"
@@ -104,7 +105,7 @@ func (s *running) openWorkflows(ctx context.Context, in *serveInput, connections
 	}
 	service := workflow.Options{
 		Store: s.store, Committed: s.dirs.Committed, MaxDepth: o.maxDepth, RunRate: o.rate,
-		RunRetention: o.retention, EventRetention: s.o.eventRetention, Log: s.log,
+		NoMail: options.Work && mail.IsOff(in.mail), RunRetention: o.retention, EventRetention: s.o.eventRetention, Log: s.log,
 	}
 	if path := embedded(dsn); path != "" {
 		// A file of its own: a run never holds the lock that a write waits for.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/roster-scim/roster"
 	"github.com/roster-scim/roster/client"
+	"github.com/roster-scim/roster/internal/mail"
 	"github.com/roster-scim/roster/internal/secret"
 	"github.com/roster-scim/roster/internal/workflow"
 	"github.com/roster-scim/roster/internal/workflow/durable"
@@ -171,6 +172,9 @@ func runWorkflowFile(ctx context.Context, g *globals, o *deployedOptions, local 
 		return err
 	}
 	defer sender.Close()
+	if file != nil && mail.IsOff(sender) && file.Mails() {
+		return usagef("%s sends mail: give --mail and --mail-from, or ROSTER_MAIL and ROSTER_MAIL_FROM", path)
+	}
 	if err := r.open(ctx, &workflow.Runner{
 		Dial: r.dial, Mail: sender, Guard: guard, Log: slog.New(slog.DiscardHandler),
 	}); err != nil {
@@ -209,7 +213,7 @@ func newRunInput(g *globals, path string, inputs *runInputs) (*workflow.RunInput
 	}
 	bound, err := f.Bind(given)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, &usageError{err}
 	}
 	return &workflow.RunInput{Queued: time.Now().UTC(), Source: source, Trigger: workflow.TriggerManual, Inputs: bound}, f, nil
 }

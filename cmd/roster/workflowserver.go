@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -90,7 +91,8 @@ func newWorkflowListCmd(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the workflows of the server",
-		Long: `List the workflows of the server. HELD counts the changes that did not start a
+		Long: `List the workflows of the server, with what starts them and when a schedule
+starts one next. HELD counts the changes that did not start a
 workflow, because its own runs have made them or the chain of runs was too long.`,
 		Example: "  roster workflow list",
 		Args:    noArg,
@@ -103,9 +105,10 @@ workflow, because its own runs have made them or the chain of runs was too long.
 			if err != nil {
 				return err
 			}
-			l := newListing(g.stdout, o.output, "NAME", "VERSION", "ENABLED", "HELD", "MODIFIED")
+			l := newListing(g.stdout, o.output, "NAME", "VERSION", "ENABLED", "TRIGGERS", "NEXT", "HELD", "MODIFIED")
 			for _, w := range list.Workflows {
-				if err := l.add(w, w.Name, fmt.Sprint(w.Version), fmt.Sprint(w.Enabled), fmt.Sprint(w.Held), when(w.Modified)); err != nil {
+				triggers, next := triggersOf(w)
+				if err := l.add(w, w.Name, fmt.Sprint(w.Version), fmt.Sprint(w.Enabled), triggers, next, fmt.Sprint(w.Held), when(w.Modified)); err != nil {
 					return err
 				}
 			}
@@ -156,9 +159,32 @@ func printWorkflow(g *globals, o outputFormat, w *roster.Workflow) error {
 		{"held", fmt.Sprint(w.Held)}, {"key", w.Key}, {"created", when(w.Created)}, {"modified", when(w.Modified)},
 	}
 	if o == outputTable {
-		fields = append(fields, fileFields(w.Source)...)
+		_, next := triggersOf(w)
+		fields = append(append(fields, fileFields(w.Source)...), [2]string{"next run", next})
 	}
 	return newListing(g.stdout, o).one(w, fields)
+}
+
+// triggersOf returns the kinds of a workflow's triggers, and when a schedule of it starts a run next.
+func triggersOf(w *roster.Workflow) (kinds, next string) {
+	f, err := workflow.Parse([]byte(w.Source))
+	if err != nil {
+		return "", "" // a newer server can read it
+	}
+	var list []string
+	for _, t := range f.Triggers {
+		kind := workflow.TriggerEvent
+		if t.Schedule != nil {
+			kind = workflow.TriggerSchedule
+		}
+		if !slices.Contains(list, kind) {
+			list = append(list, kind)
+		}
+	}
+	if w.Enabled {
+		next = when(f.Next(time.Now()))
+	}
+	return strings.Join(list, ", "), next
 }
 
 // fileFields returns what people ask of the file of a workflow: what its runs are given and what

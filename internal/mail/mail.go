@@ -172,6 +172,9 @@ func (s *sender) String() string { return s.to.String() }
 // off is the sender where no mail server is set.
 type off struct{}
 
+// IsOff reports whether s is that of the empty DSN, which sends nothing.
+func IsOff(s Sender) bool { return s == Sender(off{}) }
+
 func (off) Send(context.Context, *Message) error {
 	return &Error{Stage: StageSettings, What: "no mail is sent: no mail server is set", Next: "give --mail and --mail-from"}
 }

@@ -33,6 +33,7 @@ func (s *Server) fail(r *request, err error) {
 		s.log.Error("request failed", "request", r.id, "method", r.Method, "route", r.route, "err", err)
 		e = scim.Errorf(500, "", "Roster failed here. The log has it under the request id %s.", r.id)
 	}
+	r.scimType = e.Type
 	h := r.w.Header()
 	if e.Status == 401 {
 		h.Set("WWW-Authenticate", `Bearer realm="roster"`)

@@ -258,6 +258,9 @@ func TestRequestLog(t *testing.T) {
 			t.Errorf("request %d has the status %v, want %v", i, got, status)
 		}
 	}
+	if got := list[2].(object)["scimType"]; got != "invalidValue" {
+		t.Errorf("a userName that is a number has the scimType %v", got)
+	}
 	if k := list[1].(object)["key"]; k != nil {
 		t.Errorf("a request without a valid key is said to have the key %v", k)
 	}

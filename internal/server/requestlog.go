@@ -24,7 +24,8 @@ type loggedRequest struct {
 	Route    string    `json:"route"`
 	Resource string    `json:"resource,omitempty"`
 	Status   int       `json:"status"`
-	Repeated int       `json:"repeated,omitzero"` // how many more like it came right before
+	ScimType string    `json:"scimType,omitempty"` // why it was refused
+	Repeated int       `json:"repeated,omitzero"`  // how many more like it came right before
 	Micros   int64     `json:"micros"`
 	Key      string    `json:"key,omitempty"`
 	Ignored  []string  `json:"ignored,omitempty"`
@@ -53,7 +54,7 @@ func newRequestLog() *requestLog { return &requestLog{dirs: make(map[string]*rin
 func (l *requestLog) add(r *request, took time.Duration) {
 	e := loggedRequest{
 		At: r.start.UTC(), Request: r.id, Method: r.Method, Route: r.route, Resource: r.resource,
-		Status: r.status, Micros: took.Microseconds(), Ignored: r.ignored, Coerced: r.coerced,
+		Status: r.status, ScimType: r.scimType, Micros: took.Microseconds(), Ignored: r.ignored, Coerced: r.coerced,
 	}
 	if r.key != nil {
 		e.Key = r.key.ID

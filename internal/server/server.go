@@ -148,6 +148,7 @@ type request struct {
 	cause *roster.Cause // the run that sends it, or that it says sends it; nil: none
 
 	status   int
+	scimType string // of the error that it was refused with
 	resource string // the id of the resource, once it is known to be one
 	ignored  []string
 	coerced  []string

@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -57,6 +58,15 @@ type EventTrigger struct {
 type Schedule struct {
 	Cron     string // five fields, or @hourly, @daily, @weekly, @monthly
 	TimeZone string // as "Europe/Berlin"; empty: UTC
+}
+
+// Mails reports whether a step of f sends mail.
+func (f *File) Mails() bool { return mails(f.Steps) || mails(f.OnError) }
+
+func mails(steps []*Step) bool {
+	return slices.ContainsFunc(steps, func(s *Step) bool {
+		return s.Email != nil || s.If != nil && (mails(s.If.Then) || mails(s.If.Else)) || s.ForEach != nil && mails(s.ForEach.Steps)
+	})
 }
 
 // A Step is one line of a workflow: the one of its kinds that is set.

@@ -60,6 +60,24 @@ func (s *Schedule) parse() (*timetable, error) {
 	return t, nil
 }
 
+// Next returns the first time after another at which a schedule of f starts a run;
+// the zero time when it has none.
+func (f *File) Next(after time.Time) (first time.Time) {
+	for _, tr := range f.Triggers {
+		if tr.Schedule == nil {
+			continue
+		}
+		times, err := tr.Schedule.parse()
+		if err != nil {
+			continue // Parse has seen that there is none
+		}
+		if at := times.next(after); first.IsZero() || at.Before(first) {
+			first = at
+		}
+	}
+	return first
+}
+
 // next returns the first time of t after another, the zero time when there is
 // none. A time that a change of the clock leaves out comes as much later as the
 // clock goes forward; one that comes twice counts the first time (RFC 5545

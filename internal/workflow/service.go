@@ -52,6 +52,9 @@ type Options struct {
 	// RunRate is how many runs a second triggers start at the most. 0:
 	// DefaultRunRate.
 	RunRate float64
+	// NoMail says that where runs are carried out no mail server is set: a workflow
+	// that sends mail is not deployed.
+	NoMail bool
 	// RunRetention is how long runs that have ended are kept. 0: for ever.
 	RunRetention time.Duration
 	// EventRetention is how long events are kept. 0: for ever.
@@ -257,6 +260,9 @@ func (s *Service) check(ctx context.Context, d Deployment) (*File, error) {
 	}
 	if f.Name != d.Name {
 		return nil, scim.Errorf(400, scim.InvalidValue, "the file is of workflow %s, and %s was to be deployed: give them one name", f.Name, d.Name)
+	}
+	if s.NoMail && f.Mails() {
+		return nil, scim.Errorf(400, scim.InvalidValue, "the workflow sends mail, and this server has no mail server: start it with --mail and --mail-from (--mail log: is for a trial)")
 	}
 	var missing []string
 	err = s.Store.View(ctx, func(r store.Reader) error {
