@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net/url"
 	"strings"
@@ -35,10 +36,10 @@ func (d *dir) unlink(org *dir, id string) *reply {
 	return org.do("PATCH", "/scimDirectoryId/"+d.id+"/scimUserId/"+id+"/unlink", nil)
 }
 
-// someone is a name that no other test has: the tests of a world share its
-// organisation.
+// someone is a name that no other test has, nor another run of it: the tests of a
+// world share its organisation.
 func someone(t *testing.T) string {
-	return "ada-" + strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
+	return "ada-" + strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name())+"-"+rand.Text())
 }
 
 func TestAdmin_Links(t *testing.T) {
