@@ -65,6 +65,9 @@ func failureOf(err error) (told *roster.RunError, class string, after time.Durat
 	case errors.As(err, &se):
 		told.Status, told.ScimType = se.Status, se.Type
 		class = classOf(se.Status)
+		if ce != nil && se.Detail != "" { // the request and the status are told beside it
+			told.Message = strings.Replace(told.Message, ce.Error(), se.Detail, 1)
+		}
 	case errors.As(err, &status):
 		told.Status, after = status.status, status.after
 		class = classOf(status.status)

@@ -425,7 +425,7 @@ func TestBody_OnError(t *testing.T) {
 		t.Errorf("history:\n%s", diff)
 	}
 	mails := w.mails()
-	if len(mails) != 1 || !strings.Contains(mails[0].Text, "404") || !strings.Contains(mails[0].Text, "skipped") {
+	if len(mails) != 1 || !strings.Contains(mails[0].Text, "with id[nobody] not found") || !strings.Contains(mails[0].Text, "skipped") {
 		t.Errorf("mails: %+v", mails)
 	}
 	if got := workflow.RetryFrom(x.steps()); got != 2 {
