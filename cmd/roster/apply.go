@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -35,7 +36,7 @@ type runFlags struct {
 
 func (o *runFlags) addFlags(f *pflag.FlagSet) {
 	addStateDirFlag(f, &o.stateDir)
-	f.IntVar(&o.concurrency, "concurrency", 16, "`number` of requests under way at once, from 1 to 256")
+	f.IntVar(&o.concurrency, "concurrency", 0, "`number` of requests under way at once, from 1 to 256 (default 64 at a Roster, else 16)")
 	f.Float64Var(&o.rate, "rate", 0, "`number` of requests a second at the most (default: no bound)")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan, and change nothing")
 	f.BoolVar(&o.yes, "yes", false, "do not ask")
@@ -75,7 +76,7 @@ func runStore(g *globals, dir string) (*apply.Store, error) {
 
 // directory opens where a run acts, with a client for many requests.
 func (o *runFlags) directory(ctx context.Context, g *globals, c *connection) (*apply.Directory, error) {
-	if o.concurrency < 1 || o.concurrency > 256 {
+	if o.concurrency < 0 || o.concurrency > 256 {
 		return nil, usagef("--concurrency must be from 1 to 256")
 	}
 	if !(o.rate >= 0) {
@@ -90,14 +91,30 @@ func (o *runFlags) directory(ctx context.Context, g *globals, c *connection) (*a
 		return nil, err
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = o.concurrency
-	return apply.OpenDirectory(ctx, &client.Client{
+	most := cmp.Or(o.concurrency, rosterConcurrency)
+	transport.MaxIdleConnsPerHost = most
+	seldomCollect(g, 256<<20)
+	d, err := apply.OpenDirectory(ctx, &client.Client{
 		BaseURL: one.BaseURL, Directory: one.Directory, Key: one.Key, UserAgent: one.UserAgent, Timeout: one.Timeout,
 		HTTP:    &http.Client{Transport: transport},
 		Retries: 8, RetryWait: one.RetryWait,
-		Rate: o.rate, Burst: o.concurrency,
+		Rate: o.rate, Burst: most,
 	}, rules)
+	if err == nil && o.concurrency == 0 {
+		// A Roster takes what comes together in one sync of its disk; others may count
+		// requests.
+		if o.concurrency = otherConcurrency; d.Roster {
+			o.concurrency = rosterConcurrency
+		}
+	}
+	return d, err
 }
+
+// How many requests are under way at once where nobody says.
+const (
+	rosterConcurrency = 64
+	otherConcurrency  = 16
+)
 
 type applyOptions struct {
 	connection

@@ -158,15 +158,20 @@ func makeDatabaseDSN(data, db string) (string, error) {
 	return databaseDSN(data, db), nil
 }
 
-func runServe(ctx context.Context, g *globals, o *serveOptions) error {
+// seldomCollect lets the collector of garbage run less often until so many bytes are
+// in use, unless the environment says how often. What lives is a few megabytes: by
+// default it would run a hundred times a second under load.
+func seldomCollect(g *globals, until int64) {
 	if g.getenv("GOGC") == "" {
-		// What lives is a few megabytes: by default the collector would run a
-		// hundred times a second under load.
 		debug.SetGCPercent(400)
 	}
 	if g.getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(512 << 20) // beyond it the collector runs more often again
+		debug.SetMemoryLimit(until)
 	}
+}
+
+func runServe(ctx context.Context, g *globals, o *serveOptions) error {
+	seldomCollect(g, 512<<20)
 	s, err := start(ctx, g, o)
 	if err != nil {
 		return err
