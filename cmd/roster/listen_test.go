@@ -82,11 +82,13 @@ func TestServe_ListensBeyondThisMachine(t *testing.T) {
 	}
 }
 
+// Where a machine has no IPv6 loopback, the server says so.
 func TestServe_ListensOnIPv6(t *testing.T) {
 	t.Parallel()
 	ln, err := net.Listen("tcp", "[::1]:0")
 	if err != nil {
-		t.Skip("this machine has no IPv6 loopback: ", err)
+		refuse(t, nil, exitError, "--listen: listen tcp [::1]:0: ", "serve", "--data", t.TempDir(), "--listen", "[::1]:0")
+		return
 	}
 	_ = ln.Close()
 	s := serve(t, nil, "--data", t.TempDir(), "--listen", "[::1]:0")
