@@ -93,7 +93,7 @@ func (o *runFlags) directory(ctx context.Context, g *globals, c *connection) (*a
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	most := cmp.Or(o.concurrency, rosterConcurrency)
 	transport.MaxIdleConnsPerHost = most
-	seldomCollect(g, 256<<20)
+	seldomCollect(g)
 	d, err := apply.OpenDirectory(ctx, &client.Client{
 		BaseURL: one.BaseURL, Directory: one.Directory, Key: one.Key, UserAgent: one.UserAgent, Timeout: one.Timeout,
 		HTTP:    &http.Client{Transport: transport},

@@ -158,20 +158,20 @@ func makeDatabaseDSN(data, db string) (string, error) {
 	return databaseDSN(data, db), nil
 }
 
-// seldomCollect lets the collector of garbage run less often until so many bytes are
-// in use, unless the environment says how often. What lives is a few megabytes: by
-// default it would run a hundred times a second under load.
-func seldomCollect(g *globals, until int64) {
+// seldomCollect lets the collector of garbage run less often, unless the environment
+// says how often. What lives is a few megabytes: by default it would run a hundred
+// times a second under load.
+func seldomCollect(g *globals) {
 	if g.getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
 	if g.getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(until)
+		debug.SetMemoryLimit(512 << 20) // beyond it the collector runs more often again
 	}
 }
 
 func runServe(ctx context.Context, g *globals, o *serveOptions) error {
-	seldomCollect(g, 512<<20)
+	seldomCollect(g)
 	s, err := start(ctx, g, o)
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,27 +19,9 @@ import (
 // sinkEnv makes of the test binary a mail server, see mailServer.
 const sinkEnv = "ROSTER_TEST_SINK"
 
-// runSink prints the address of a sink that wants the login user:password, and then
-// each mail as a line of JSON, until standard input ends.
+// runSink is a sink that wants the login user:password.
 func runSink() error {
-	s, err := sink.Start(sink.Options{User: "user", Password: "password"})
-	if err != nil {
-		return err
-	}
-	fmt.Println(s.Addr())
-	go func() {
-		for m := range s.Received() {
-			line, err := json.Marshal(m)
-			if err != nil {
-				line = []byte(err.Error())
-			}
-			fmt.Printf("%s\n", line)
-		}
-	}()
-	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
-		return err
-	}
-	return s.Close()
+	return sink.Run(sink.Options{User: "user", Password: "password"}, os.Stdin, os.Stdout)
 }
 
 // A mailServer is an SMTP server as a process of its own.

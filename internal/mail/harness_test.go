@@ -20,8 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	"github.com/roster-scim/roster/internal/mail"
 	"github.com/roster-scim/roster/internal/mail/sink"
 )
@@ -29,34 +27,13 @@ import (
 // The test binary is a mail server of its own process too.
 func TestMain(m *testing.M) {
 	if os.Getenv("ROSTER_TEST_SINK") != "" {
-		if err := sinkProcess(); err != nil {
+		if err := sink.Run(sink.Options{}, os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
 	}
 	os.Exit(m.Run())
-}
-
-// sinkProcess prints the address of a sink, and then each mail as a line of
-// JSON, until standard input ends.
-func sinkProcess() error {
-	s, err := sink.Start(sink.Options{})
-	if err != nil {
-		return err
-	}
-	fmt.Println(s.Addr())
-	go func() {
-		for m := range s.Received() {
-			line, err := json.Marshal(m)
-			if err != nil {
-				line = []byte(err.Error())
-			}
-			fmt.Printf("%s\n", line)
-		}
-	}()
-	_, err = io.Copy(io.Discard, os.Stdin)
-	return errors.Join(err, s.Close())
 }
 
 func startProcess(t *testing.T) (cmd *exec.Cmd, lines *bufio.Scanner) {
